@@ -21,8 +21,8 @@ public static class ModelsRegistration
         return configuration;
     }
 
-    /// <summary>The catalog from configuration, and the prices from the database.</summary>
-    public static IServiceCollection AddModelCatalog(this IServiceCollection services)
+    /// <summary>The catalog as configured, validated.</summary>
+    public static IServiceCollection AddModelCatalogOptions(this IServiceCollection services)
     {
         services.AddOptions<CatalogOptions>()
             .Configure<IConfiguration>((options, configuration) =>
@@ -31,7 +31,13 @@ public static class ModelsRegistration
                 configuration.GetSection("Aliases").Bind(options.Aliases);
             })
             .ValidateOnStart();
-        services.AddSingleton<IValidateOptions<CatalogOptions>, CatalogValidation>();
+        return services.AddSingleton<IValidateOptions<CatalogOptions>, CatalogValidation>();
+    }
+
+    /// <summary>The catalog from configuration, and the prices from the database.</summary>
+    public static IServiceCollection AddModelCatalog(this IServiceCollection services)
+    {
+        services.AddModelCatalogOptions();
         services.AddSingleton<ModelCatalog>();
         services.AddSingleton<PriceBook>();
         services.AddChangeSubscription(PriceBook.Topic, provider => provider.GetRequiredService<PriceBook>().RefreshAsync);

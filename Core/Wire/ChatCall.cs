@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using AiAspire.Core.Data;
 using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
@@ -103,9 +102,6 @@ public sealed class Attempt
     public TimeSpan Latency { get; set; }
 
     public TimeSpan? FirstToken { get; set; }
-
-    /// <summary>The span of this attempt; the provider's traces hang beneath it.</summary>
-    public Activity? Activity { get; set; }
 }
 
 public enum AttemptOutcome
