@@ -1,0 +1,40 @@
+using Aspire.Hosting.Embedded;
+
+namespace AiAspire.AppHost;
+
+internal static partial class Verbs
+{
+    private const int WrongUse = 2;
+
+    static partial void AskEngine(string[] args, EngineVerb asked) => asked.Run = args switch
+    {
+        [GarnetVerb.Name] => GarnetAsync,
+        ["doctor", ..] => () => Doctor.RunAsync(args[1..], Console.Out),
+        _ => Check(args),
+    };
+
+    private static async Task<int> GarnetAsync()
+    {
+        await GarnetVerb.RunAsync();
+        return 0;
+    }
+
+    /// <summary>Null when the arguments are those of an ordinary run that can begin.</summary>
+    private static Func<Task<int>>? Check(string[] args)
+    {
+        try
+        {
+            return LaunchOptions.Parse(args).Help ? () => SayAsync(Console.Out, LaunchOptions.Usage, exitCode: 0) : null;
+        }
+        catch (CommandLineException e)
+        {
+            return () => SayAsync(Console.Error, e.Message, WrongUse);
+        }
+    }
+
+    private static async Task<int> SayAsync(TextWriter output, string text, int exitCode)
+    {
+        await output.WriteLineAsync(text);
+        return exitCode;
+    }
+}
