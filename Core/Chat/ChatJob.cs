@@ -31,7 +31,6 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
             Purpose = CallPurpose.Job,
             Feature = "jobs",
             ConversationId = job.JobId,
-            IsNewConversation = true,
             StartedAt = time.GetUtcNow(),
             StartTimestamp = time.GetTimestamp(),
             AlsoSettle = batch => JobQueue.AddCompletion(batch, job, cipher.Encrypt(completion.Span, ClaimedJob.ResultPlace(job.JobId))),

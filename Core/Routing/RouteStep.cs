@@ -25,7 +25,6 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
             var attempt = await OpenAsync(call, target);
             using var activity = AttemptTracing.Start(call, attempt);
             await using var events = providers.For(target.Target).SendAsync(call, attempt, cancellationToken).GetAsyncEnumerator(cancellationToken);
-            var started = time.GetTimestamp();
             var yielded = false;
             ProviderException? failure = null;
             while (true)
@@ -42,11 +41,11 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
                 }
                 catch
                 {
-                    Close(call, attempt, AttemptOutcome.Aborted, started);
+                    Close(call, attempt, AttemptOutcome.Aborted);
                     throw;
                 }
 
-                attempt.FirstToken ??= call.Reply.HasContent ? time.GetElapsedTime(started) : null;
+                attempt.FirstToken ??= call.Reply.HasContent ? time.GetElapsedTime(attempt.StartTimestamp) : null;
                 yielded = true;
                 // The consumer may stop here: then the finally of the iterator runs, and the attempt is closed as aborted.
                 var stopped = true;
@@ -58,20 +57,20 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
                 finally
                 {
                     if (stopped)
-                        Close(call, attempt, AttemptOutcome.Aborted, started);
+                        Close(call, attempt, AttemptOutcome.Aborted);
                 }
             }
 
             if (failure is null)
             {
-                Close(call, attempt, AttemptOutcome.Succeeded, started);
+                Close(call, attempt, AttemptOutcome.Succeeded);
                 AttemptTracing.Finish(activity, attempt, call.Reply);
                 yield break;
             }
 
             attempt.Status ??= failure.Status;
             attempt.ErrorCode = failure.Code;
-            Close(call, attempt, failure.IsCallersFault ? AttemptOutcome.Refused : AttemptOutcome.Failed, started);
+            Close(call, attempt, failure.IsCallersFault ? AttemptOutcome.Refused : AttemptOutcome.Failed);
             AttemptTracing.Finish(activity, attempt, call.Reply);
             if (yielded || failure.IsCallersFault)
                 throw RouteErrors.ToWire(failure, midStream: yielded);
@@ -94,14 +93,15 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
         };
         call.Reply = new ReplyTally();
         await openAttempts.OpenAsync(call, attempt);
+        attempt.StartTimestamp = time.GetTimestamp();
         call.Attempts.Add(attempt);
         return attempt;
     }
 
-    private void Close(ChatCall call, Attempt attempt, AttemptOutcome outcome, long started)
+    private void Close(ChatCall call, Attempt attempt, AttemptOutcome outcome)
     {
         attempt.Outcome = outcome;
-        attempt.Latency = time.GetElapsedTime(started);
+        attempt.Latency = time.GetElapsedTime(attempt.StartTimestamp);
         var reply = call.Reply;
         if (reply.Usage is { } usage)
         {

@@ -33,8 +33,6 @@ public sealed class ChatCall
     /// <summary>The conversation this belongs to; a new one when the caller named none.</summary>
     public required Guid ConversationId { get; init; }
 
-    public bool IsNewConversation { get; init; }
-
     /// <summary>Monotonic, for durations.</summary>
     public long StartTimestamp { get; init; }
 
@@ -83,6 +81,9 @@ public sealed class Attempt
 
     /// <summary>When the reconciler may take the attempt for abandoned.</summary>
     public required DateTimeOffset LeaseUntil { get; init; }
+
+    /// <summary>Monotonic; when the provider was called.</summary>
+    public long StartTimestamp { get; set; }
 
     public AttemptOutcome Outcome { get; set; }
 
