@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace AiAspire.AppHost;
@@ -10,6 +11,9 @@ internal static class TokenVerb
     public const string Issuer = "https://dev.aiaspire.local";
     public const string Audience = "aiaspire";
     private const string Usage = "token --tenant T --user U [--role R]... [--expires 30s|15m|1h|7d] [--data DIR]";
+
+    // The plus sign of "at+jwt" as it is: no HTML is near.
+    private static readonly JsonSerializerOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     public static int Run(string[] args, TextWriter output, TextWriter error, TimeProvider time)
     {
@@ -90,5 +94,5 @@ internal static class TokenVerb
         };
     }
 
-    private static string Part(object json) => DevelopmentSecrets.Base64Url(JsonSerializer.SerializeToUtf8Bytes(json));
+    private static string Part(object json) => DevelopmentSecrets.Base64Url(JsonSerializer.SerializeToUtf8Bytes(json, Plain));
 }

@@ -1,4 +1,5 @@
 using Aspire.Hosting.Embedded;
+using Aspire.Hosting.Testing;
 
 namespace AiAspire.AppHost;
 
@@ -22,11 +23,14 @@ internal static partial class Verbs
     /// <summary>Null when the arguments are those of an ordinary run that can begin.</summary>
     private static Func<Task<int>>? Check(string[] args)
     {
+        if (EntryPointRun.Current is not null)
+            return null; // a test gets the exception instead
+
         try
         {
             return LaunchOptions.Parse(args).Help ? () => SayAsync(Console.Out, LaunchOptions.Usage, exitCode: 0) : null;
         }
-        catch (CommandLineException e)
+        catch (LaunchOptionsException e)
         {
             return () => SayAsync(Console.Error, e.Message, WrongUse);
         }

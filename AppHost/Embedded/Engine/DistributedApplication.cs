@@ -11,6 +11,7 @@ public sealed class DistributedApplication : IAsyncDisposable
     private readonly ConsoleBoard _board;
     private readonly Lazy<Orchestrator> _orchestrator;
     private readonly EntryPointRun? _test;
+    private bool _disposed;
 
     internal DistributedApplication(EmbeddedApplicationBuilder builder)
     {
@@ -30,7 +31,14 @@ public sealed class DistributedApplication : IAsyncDisposable
 
     /// <summary>Begins to build an application from the command line's arguments.</summary>
     /// <exception cref="DistributedApplicationException">An argument is wrong, or another AppHost has the data folder.</exception>
-    public static IDistributedApplicationBuilder CreateBuilder(string[] args) => new EmbeddedApplicationBuilder(args, EntryPointRun.Current?.Options);
+    public static IDistributedApplicationBuilder CreateBuilder(string[] args)
+    {
+        if (EntryPointRun.Current is { } test)
+            return new EmbeddedApplicationBuilder(args, test.Options);
+
+        AppDomain.CurrentDomain.UnhandledException += SayWhatIsWrong;
+        return new EmbeddedApplicationBuilder(args, new EmbeddedOptions());
+    }
 
     /// <summary>Starts everything and returns; use <see cref="ResourceNotifications"/> to wait for health.</summary>
     public Task StartAsync(CancellationToken cancellationToken = default)
@@ -73,6 +81,9 @@ public sealed class DistributedApplication : IAsyncDisposable
     /// <inheritdoc />
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, true))
+            return;
+
         File.Delete(_builder.Data.RunFile);
         if (_orchestrator.IsValueCreated)
             await Orchestrator.DisposeAsync();
@@ -97,17 +108,38 @@ public sealed class DistributedApplication : IAsyncDisposable
         }
 
         if (!stop.IsCompleted)
-            Announce(_builder.Options.Time.GetElapsedTime(started));
-        await stop;
+        {
+            var key = _builder.Configuration["DevelopmentKey"] ?? "";
+            var api = RunFile.AddressOf("api", Orchestrator.Instances) ?? "";
+            _board.Welcome(Orchestrator.Instances, api, key, _builder.Data.Path, _builder.Options.Time.GetElapsedTime(started));
+            await KeepRunFileAsync(key, stop);
+        }
+
         _board.Say("Stopping.");
         await StopAsync(CancellationToken.None);
         return true;
     }
 
-    private void Announce(TimeSpan taken)
+    /// <summary>Writes the run file, and again whenever a process was replaced.</summary>
+    private async Task KeepRunFileAsync(string developmentKey, Task stop)
     {
-        var key = _builder.Configuration["DevelopmentKey"];
-        RunFile.Write(_builder, Orchestrator.Instances, key);
-        _board.Welcome(Orchestrator.Instances, RunFile.AddressOf("api", Orchestrator.Instances) ?? "", key ?? "", _builder.Data.Path, taken);
+        while (!stop.IsCompleted)
+        {
+            var pids = Pids();
+            RunFile.Write(_builder, Orchestrator.Instances, developmentKey);
+            await Task.WhenAny(Orchestrator.Pulse.UntilAsync(() => stop.IsCompleted || !pids.SequenceEqual(Pids()), CancellationToken.None), stop);
+        }
+
+        List<int?> Pids() => [.. Orchestrator.Instances.Select(i => i.Pid)];
+    }
+
+    /// <summary>What the user can put right (a taken port, a data folder in use…) is told in one sentence, not as a stack trace.</summary>
+    private static void SayWhatIsWrong(object sender, UnhandledExceptionEventArgs e)
+    {
+        if (e.ExceptionObject is not DistributedApplicationException problem)
+            return;
+
+        Console.Error.WriteLine(problem.Message);
+        Environment.Exit(1);
     }
 }

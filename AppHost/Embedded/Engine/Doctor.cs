@@ -19,7 +19,7 @@ internal static class Doctor
         {
             options = LaunchOptions.Parse(args);
         }
-        catch (CommandLineException e)
+        catch (LaunchOptionsException e)
         {
             await output.WriteLineAsync(e.Message);
             return 2;

@@ -12,10 +12,10 @@ internal sealed class EmbeddedApplicationBuilder : IDistributedApplicationBuilde
 {
     private readonly List<IResource> _resources = [];
 
-    public EmbeddedApplicationBuilder(string[] args, EmbeddedOptions? testing)
+    public EmbeddedApplicationBuilder(string[] args, EmbeddedOptions options)
     {
         var commandLine = LaunchOptions.Parse(args);
-        Options = testing ?? new EmbeddedOptions();
+        Options = options;
         AppHostDirectory = BuildFacts.AppHostDirectory;
 
         Configuration.SetBasePath(AppHostDirectory);

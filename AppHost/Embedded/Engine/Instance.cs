@@ -30,8 +30,6 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
 
     public int? ExitCode { get; private set; }
 
-    public int Starts { get; private set; }
-
     public int? Pid => _process?.Pid;
 
     public ResourceLog Log { get; } = host.OpenLog(resource, replica, recipe);
@@ -103,18 +101,19 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         var crashes = 0;
         while (!_end.IsCancellationRequested)
         {
-            var started = host.Time.GetTimestamp();
-            var exitCode = await RunOnceAsync();
-            if (_end.IsCancellationRequested || HasFailed)
-                return;
-
             if (!_wanted)
             {
                 Become(KnownResourceStates.Exited);
                 await host.Pulse.UntilAsync(() => _wanted, _end.Token);
                 crashes = 0;
-                continue;
             }
+
+            var started = host.Time.GetTimestamp();
+            var exitCode = await RunOnceAsync();
+            if (_end.IsCancellationRequested || HasFailed)
+                return;
+            if (!_wanted)
+                continue;
 
             if (runsToCompletion)
             {
@@ -146,7 +145,6 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         using var process = ChildProcess.Start(spec, host.Guard, Log);
         using var exited = CancellationTokenSource.CreateLinkedTokenSource(_end.Token);
         (_process, ExitCode) = (process, null);
-        Starts++;
         Become(KnownResourceStates.Running);
         var watching = WatchHealthAsync(exited.Token);
 

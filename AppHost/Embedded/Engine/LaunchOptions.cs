@@ -1,7 +1,7 @@
 namespace Aspire.Hosting.Embedded;
 
 /// <summary>A mistake on the command line; the message says what and what would do.</summary>
-internal sealed class CommandLineException(string message) : DistributedApplicationException(message);
+internal sealed class LaunchOptionsException(string message) : DistributedApplicationException(message);
 
 /// <summary>What the command line asks for. Everything that is not an option of ours must be a setting of a known section.</summary>
 internal sealed record LaunchOptions
@@ -42,7 +42,7 @@ internal sealed record LaunchOptions
 
     public IReadOnlyDictionary<string, string?> Settings { get; private init; } = new Dictionary<string, string?>();
 
-    /// <exception cref="CommandLineException">An argument is unknown, or its value is missing or wrong.</exception>
+    /// <exception cref="LaunchOptionsException">An argument is unknown, or its value is missing or wrong.</exception>
     public static LaunchOptions Parse(IReadOnlyList<string> args)
     {
         var options = new LaunchOptions();
@@ -72,14 +72,14 @@ internal sealed record LaunchOptions
                 case var setting when setting.StartsWith("--", StringComparison.Ordinal) && setting.Contains(':'):
                     var key = setting[2..];
                     if (!Sections.Contains(key[..key.IndexOf(':')], StringComparer.OrdinalIgnoreCase))
-                        throw new CommandLineException($"'{setting}' is not a setting of any known section ({string.Join(", ", Sections)}). Try --help.");
+                        throw new LaunchOptionsException($"'{setting}' is not a setting of any known section ({string.Join(", ", Sections)}). Try --help.");
                     settings[key] = Value();
                     break;
                 default:
-                    throw new CommandLineException($"'{args[i]}' is not understood. Try --help.");
+                    throw new LaunchOptionsException($"'{args[i]}' is not understood. Try --help.");
             }
 
-            string Value() => value ?? (++i < args.Count ? args[i] : throw new CommandLineException($"'{name}' wants a value. Try --help."));
+            string Value() => value ?? (++i < args.Count ? args[i] : throw new LaunchOptionsException($"'{name}' wants a value. Try --help."));
         }
 
         return options with { Settings = settings };
@@ -90,7 +90,7 @@ internal sealed record LaunchOptions
         var at = text.IndexOf('=');
         return at > 0 && int.TryParse(text[(at + 1)..], out var port) && port is > 0 and <= 65535
             ? (text[..at], port)
-            : throw new CommandLineException($"'{text}' is not a port: write NAME=NUMBER, e.g. --port api=8080.");
+            : throw new LaunchOptionsException($"'{text}' is not a port: write NAME=NUMBER, e.g. --port api=8080.");
     }
 
     private static (string Name, string? Value) Split(string argument)

@@ -43,7 +43,7 @@ internal static class LogLine
     public static bool IsPostgresChatter(string line) =>
         line.Contains(" LOG:  ", StringComparison.Ordinal) || line.Contains(" DETAIL:  ", StringComparison.Ordinal)
         || line.Contains(" STATEMENT:  ", StringComparison.Ordinal) || line.Contains(" HINT:  ", StringComparison.Ordinal)
-        || line.EndsWith("the database system is starting up", StringComparison.Ordinal) // our own health check, asking early
+        || (line.Contains("the database system is ", StringComparison.Ordinal) && !line.Contains("ready", StringComparison.Ordinal)) // our own health check, asking early
         || line.StartsWith('\t');
 
     private static string? First(JsonElement element, string[] keys)

@@ -32,12 +32,20 @@ internal static class Unix
         return folders.SelectMany(folder => names.Select(name => Path.Combine(folder, name))).FirstOrDefault(File.Exists);
     }
 
-    /// <summary>The command line of a running process, or null.</summary>
+    /// <summary>The command line of a running process; null when there is no such process, or it is not for us to see.</summary>
     public static string? CommandLineOf(int pid)
     {
         try
         {
-            return File.ReadAllText($"/proc/{pid}/cmdline").Replace('\0', ' ');
+            if (Directory.Exists("/proc/self"))
+                return File.ReadAllText($"/proc/{pid}/cmdline").Replace('\0', ' ');
+            if (OperatingSystem.IsWindows())
+                return null;
+
+            var start = ProcessStart.Plain(["/bin/ps", "-o", "command=", "-p", pid.ToString()]);
+            start.RedirectStandardOutput = true;
+            using var ps = System.Diagnostics.Process.Start(start);
+            return ps?.StandardOutput.ReadToEnd() is { Length: > 0 } line ? line : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -81,7 +81,7 @@ internal sealed class PostgresCluster(DataFolder data, UnprivilegedUser? user, A
         if (!File.Exists(pidFile) || !int.TryParse((await File.ReadAllLinesAsync(pidFile, cancellationToken)).FirstOrDefault(), out var pid))
             return;
 
-        if (Unix.CommandLineOf(pid) is { } command && !command.Contains(Files, StringComparison.Ordinal))
+        if (Unix.CommandLineOf(pid)?.Contains(Files, StringComparison.Ordinal) != true)
         {
             File.Delete(pidFile);
             return;
