@@ -53,6 +53,8 @@ public static class ServiceDefaultsExtensions
                 ["Logging:LogLevel:Microsoft.EntityFrameworkCore"] = "Warning",
                 // Npgsql logs the text of every command at Information.
                 ["Logging:LogLevel:Npgsql"] = "Warning",
+                // Its connection log is dozens of lines a connection.
+                ["Logging:LogLevel:StackExchange.Redis"] = "Warning",
                 ["Logging:LogLevel:Polly"] = "Warning",
                 ["Logging:LogLevel:System.Net.Http.HttpClient"] = "Warning",
             },

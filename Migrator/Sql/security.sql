@@ -143,24 +143,24 @@ GRANT SELECT (tenant_id, user_id, conversation_id), DELETE ON aiaspire.messages 
 CREATE OR REPLACE FUNCTION aiaspire.find_api_key(p_hash bytea)
     RETURNS TABLE (tenant_id uuid, api_key_id uuid, user_id uuid, prefix text, scopes text[], expires_at timestamptz, revoked_at timestamptz)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-    BEGIN ATOMIC
+    AS $$
         SELECT k.tenant_id, k.api_key_id, k.user_id, k.prefix, k.scopes, k.expires_at, k.revoked_at
         FROM aiaspire.api_keys k WHERE k.hash = p_hash;
-    END;
+    $$;
 
 -- A verified token names its tenant by id or slug; only the id comes back.
 CREATE OR REPLACE FUNCTION aiaspire.find_tenant(p_name text) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-    BEGIN ATOMIC
+    AS $$
         SELECT t.tenant_id FROM aiaspire.tenants t
         WHERE (t.slug = p_name OR t.tenant_id::text = lower(p_name)) AND t.tenant_id <> aiaspire.platform_id();
-    END;
+    $$;
 
 -- Workers serve all tenants. A claim draws a new lease token, which fences off whoever held the job before.
 CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_limit integer, p_lease interval)
     RETURNS TABLE (tenant_id uuid, job_id uuid, user_id uuid, kind text, payload bytea, tries integer, max_tries integer, lease_token uuid, trace_parent text)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    BEGIN ATOMIC
+    AS $$
         UPDATE aiaspire.jobs j
         SET state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), available_at = now() + p_lease,
             tries = j.tries + 1, started_at = coalesce(j.started_at, now()), error_code = NULL
@@ -172,12 +172,12 @@ CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_limit integer, p
         ) picked
         WHERE j.tenant_id = picked.tenant_id AND j.job_id = picked.job_id
         RETURNING j.tenant_id, j.job_id, j.user_id, j.kind, j.payload, j.tries, j.max_tries, j.lease_token, j.trace_parent;
-    END;
+    $$;
 
 -- Retention looks at all tenants and deletes whole conversations, a bounded number at a time.
 CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer) RETURNS TABLE (tenant_id uuid, deleted bigint)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    BEGIN ATOMIC
+    AS $$
         WITH expired AS (
             SELECT c.tenant_id, c.user_id, c.conversation_id FROM aiaspire.tenants t
             JOIN aiaspire.conversations c ON c.tenant_id = t.tenant_id AND c.last_message_at < now() - make_interval(days => t.retention_days)
@@ -188,7 +188,7 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer
             RETURNING c.tenant_id
         )
         SELECT g.tenant_id, count(*) FROM gone g GROUP BY g.tenant_id;
-    END;
+    $$;
 
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
