@@ -32,7 +32,7 @@ internal sealed class AnthropicModelsEndpoint(ICompanyWire wire, Catalog catalog
         json.WriteString("type"u8, "model"u8);
         json.WriteString("id"u8, model.Id);
         json.WriteString("display_name"u8, model.DisplayName);
-        json.WriteString("created_at"u8, DateTimeOffset.FromUnixTimeSeconds(Catalog.CreatedUnixSeconds));
+        json.WriteString("created_at"u8, DateTimeOffset.FromUnixTimeSeconds(Catalog.CreatedUnixSeconds).UtcDateTime);
         json.WriteEndObject();
     }
 }

@@ -17,10 +17,15 @@ internal sealed class AnthropicWire : ICompanyWire
     {
         var key = request.Headers["x-api-key"].ToString().Trim();
         if (key.Length == 0) throw new ProviderErrorException(new ProviderError(401, "authentication_error", "x-api-key header is required"));
-        if (key == ApiKey.Invalid) throw new ProviderErrorException(Injected(401));
-        return request.Headers["anthropic-version"].Count > 0
-            ? key
-            : throw new ProviderErrorException(new ProviderError(400, BadRequest, "anthropic-version: header is required"));
+        return key != ApiKey.Invalid ? key : throw new ProviderErrorException(Injected(401));
+    }
+
+    public bool CarriesKey(HttpRequest request) => request.Headers["x-api-key"].Count > 0;
+
+    public void CheckHeaders(HttpRequest request)
+    {
+        if (request.Headers["anthropic-version"].Count == 0)
+            throw new ProviderErrorException(new ProviderError(400, BadRequest, "anthropic-version: header is required"));
     }
 
     public void WriteIdentity(HttpResponse response, string requestId) => response.Headers["request-id"] = requestId;

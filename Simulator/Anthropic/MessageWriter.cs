@@ -36,7 +36,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
 
         json.WriteEndArray();
         WriteStop(json);
-        WriteUsageProperty(json, usage);
+        WriteUsage(json, usage, whole: true);
         json.WriteEndObject();
         Buffer.EndJson();
     }
@@ -51,7 +51,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         json.WriteNull("stop_reason"u8);
         json.WriteNull("stop_sequence"u8);
         // The company counts the token that opens the answer; message_delta says the final number.
-        WriteUsageProperty(json, prompt is { } tokens ? tokens with { Output = 1 } : null);
+        WriteUsage(json, prompt is { } tokens ? tokens with { Output = 1 } : null, whole: true);
         json.WriteEndObject();
         CloseEvent();
     }
@@ -97,7 +97,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         json.WriteStartObject("delta"u8);
         WriteStop(json);
         json.WriteEndObject();
-        WriteUsageProperty(json, usage);
+        WriteUsage(json, usage, whole: false);
         CloseEvent();
     }
 
@@ -186,19 +186,24 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         json.WriteString("stop_sequence"u8, plan.StopSequence);
     }
 
-    private static void WriteUsageProperty(Utf8JsonWriter json, TokenUsage? usage)
+    /// <param name="whole">False in message_delta, which leaves out what does not change.</param>
+    private static void WriteUsage(Utf8JsonWriter json, TokenUsage? usage, bool whole)
     {
         if (usage is not { } tokens) return;
         json.WriteStartObject("usage"u8);
         json.WriteNumber("input_tokens"u8, tokens.Input);
         json.WriteNumber("cache_creation_input_tokens"u8, tokens.CacheWrite);
         json.WriteNumber("cache_read_input_tokens"u8, tokens.CachedInput);
-        json.WriteStartObject("cache_creation"u8);
-        json.WriteNumber("ephemeral_5m_input_tokens"u8, tokens.CacheWrite);
-        json.WriteNumber("ephemeral_1h_input_tokens"u8, 0);
-        json.WriteEndObject();
         json.WriteNumber("output_tokens"u8, tokens.Output);
-        json.WriteString("service_tier"u8, "standard"u8);
+        if (whole)
+        {
+            json.WriteStartObject("cache_creation"u8);
+            json.WriteNumber("ephemeral_5m_input_tokens"u8, tokens.CacheWrite);
+            json.WriteNumber("ephemeral_1h_input_tokens"u8, 0);
+            json.WriteEndObject();
+            json.WriteString("service_tier"u8, "standard"u8);
+        }
+
         json.WriteEndObject();
     }
 }

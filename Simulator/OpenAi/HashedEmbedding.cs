@@ -12,6 +12,10 @@ internal static class HashedEmbedding
     private const float PairWeight = 0.5f;
     private const float TripleWeight = 0.35f;
 
+    /// <summary>Articles and prepositions say little about what a text is about, and they are short.</summary>
+    private const int ShortWord = 3;
+    private const float ShortWordWeight = 0.25f;
+
     /// <summary>A real vector has no zeros: a whisper of noise, from the text alone, fills them.</summary>
     private const float Noise = 0.02f;
 
@@ -22,11 +26,12 @@ internal static class HashedEmbedding
         foreach (var word in Words(text))
         {
             var hash = StableHash.Of(word);
-            Add(vector, hash, WordWeight);
-            if (previous != 0) Add(vector, StableHash.Combine(previous, hash), PairWeight);
+            var weight = word.Length <= ShortWord ? ShortWordWeight : 1f;
+            Add(vector, hash, weight * WordWeight);
+            if (previous != 0) Add(vector, StableHash.Combine(previous, hash), weight * PairWeight);
             previous = hash;
             var padded = $"^{word}$";
-            for (var i = 0; i + 3 <= padded.Length; i++) Add(vector, StableHash.Of(padded.AsSpan(i, 3), seed: 3), TripleWeight);
+            for (var i = 0; i + 3 <= padded.Length; i++) Add(vector, StableHash.Of(padded.AsSpan(i, 3), seed: 3), weight * TripleWeight);
         }
 
         Normalise(vector);

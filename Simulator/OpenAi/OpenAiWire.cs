@@ -26,6 +26,13 @@ internal sealed class OpenAiWire : ICompanyWire
         return key != ApiKey.Invalid ? key : throw Unauthorized("Incorrect API key provided.", "invalid_api_key");
     }
 
+    public bool CarriesKey(HttpRequest request) => request.Headers.Authorization.Count > 0;
+
+    public void CheckHeaders(HttpRequest request)
+    {
+        // This company demands none.
+    }
+
     public void WriteIdentity(HttpResponse response, string requestId)
     {
         response.Headers["x-request-id"] = requestId;

@@ -15,7 +15,10 @@ internal sealed class TokenCounter
     /// <summary>Byte-pair merging is quadratic in the length of a run without spaces, so long texts are cut into blocks first.</summary>
     private const int BlockLength = 4096;
 
-    private readonly TiktokenTokenizer _tokenizer = TiktokenTokenizer.CreateForEncoding("o200k_base");
+    /// <summary>One per process: reading the vocabulary takes half a second and tens of megabytes.</summary>
+    private static readonly Lazy<TiktokenTokenizer> Tokenizer = new(() => TiktokenTokenizer.CreateForEncoding("o200k_base"));
+
+    private readonly TiktokenTokenizer _tokenizer = Tokenizer.Value;
     private readonly TwoGenerationCache<int[]> _ids = new(8 * 1024 * 1024);
     private readonly TwoGenerationCache<TokenPiece[]> _pieces = new(1024 * 1024);
 

@@ -9,6 +9,12 @@ internal interface ICompanyWire
     /// <summary>The caller's key; a <see cref="ProviderErrorException"/> when there is none or it is refused.</summary>
     string Authenticate(HttpRequest request);
 
+    /// <summary>Whether there is a key in the company's own header at all.</summary>
+    bool CarriesKey(HttpRequest request);
+
+    /// <summary>Headers that every known route demands.</summary>
+    void CheckHeaders(HttpRequest request);
+
     void WriteIdentity(HttpResponse response, string requestId);
 
     /// <summary>Headers that are known only when the answer starts.</summary>

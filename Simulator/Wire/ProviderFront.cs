@@ -9,15 +9,38 @@ internal sealed class ProviderFront(CallServices services, ReceivedLog received,
 {
     private readonly ICompanyWire _wire = services.Wire;
 
-    public RequestDelegate Billed(string endpoint, Func<ProviderCall, Task> answer) => context => RunAsync(context, endpoint, answer, billed: true);
+    public RequestDelegate Billed(string endpoint, Func<ProviderCall, Task> answer)
+    {
+        var known = Known(answer);
+        return context => RunAsync(context, endpoint, known, billed: true);
+    }
 
-    public RequestDelegate Free(string endpoint, Func<ProviderCall, Task> answer) => context => RunAsync(context, endpoint, answer, billed: false);
+    public RequestDelegate Free(string endpoint, Func<ProviderCall, Task> answer)
+    {
+        var known = Known(answer);
+        return context => RunAsync(context, endpoint, known, billed: false);
+    }
 
-    public RequestDelegate WrongMethod() => Free("", call
-        => throw new ProviderErrorException(_wire.WrongMethod(call.Context.Request.Method, call.Context.Request.Path)));
+    public RequestDelegate WrongMethod() => Refused((method, path) => _wire.WrongMethod(method, path));
 
-    public RequestDelegate UnknownRoute() => Free("", call
-        => throw new ProviderErrorException(_wire.UnknownRoute(call.Context.Request.Method, call.Context.Request.Path)));
+    public RequestDelegate UnknownRoute() => Refused((method, path) => _wire.UnknownRoute(method, path));
+
+    private Func<ProviderCall, Task> Known(Func<ProviderCall, Task> answer) => call =>
+    {
+        Authenticate(call);
+        _wire.CheckHeaders(call.Context.Request);
+        return answer(call);
+    };
+
+    /// <summary>Without a key a wrong address is 404; with a bad one the key is the first thing wrong.</summary>
+    private RequestDelegate Refused(Func<string, string, ProviderError> error) => context => RunAsync(context, "", call =>
+    {
+        var request = call.Context.Request;
+        if (_wire.CarriesKey(request)) Authenticate(call);
+        throw new ProviderErrorException(error(request.Method, request.Path));
+    }, billed: false);
+
+    private void Authenticate(ProviderCall call) => call.Key = ApiKey.Fingerprint(_wire.Authenticate(call.Context.Request));
 
     private async Task RunAsync(HttpContext context, string endpoint, Func<ProviderCall, Task> answer, bool billed)
     {
@@ -28,7 +51,6 @@ internal sealed class ProviderFront(CallServices services, ReceivedLog received,
         {
             call.Body = await RequestBody.ReadAsync(context.Request, options.Value.MaxBodyBytes) ?? throw new ProviderErrorException(_wire.TooLarge());
             received.Add(context.Request, requestId, call.Body);
-            call.Key = ApiKey.Fingerprint(_wire.Authenticate(context.Request));
             await answer(call);
         }
         catch (ProviderErrorException e)
