@@ -11,16 +11,16 @@ namespace AiAspire.Core.Providers;
 /// A provider behind an <see cref="IChatClient"/>: one of another wire, or any library's client. The request is translated; what
 /// the translation cannot carry is refused by name, before the route is taken.
 /// </summary>
-public sealed class ChatClientProvider(ChatClientFactory factory, IHttpClientFactory clients, TimeProvider time) : IChatProvider
+public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFactory clients, TimeProvider time) : IChatProvider
 {
-    public string? FindUnsupported(ChatRequest request) => ChatClientRequest.FindUnsupported(request);
+    public string? FindUnsupported(ChatRequest request) => ChatClientRequest.FindUnsupported(request) ?? binding.FindUnsupported(request);
 
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var target = attempt.Target.Target;
         using var deadline = new Deadline(target.Settings, time, cancellationToken);
         using var http = clients.CreateClient(ProvidersRegistration.HttpClientName);
-        using var client = factory(target, http, attempt.AttemptId);
+        using var client = binding.Create(target, http, attempt.AttemptId);
         var messages = ChatClientRequest.Messages(call.Request);
         var options = ChatClientRequest.Options(call.Request, target.UpstreamModel, call.OutputCap);
         var writer = new ChatClientReply(call.Reply, target.UpstreamModel, time.GetUtcNow());

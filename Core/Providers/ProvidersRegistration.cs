@@ -1,4 +1,5 @@
 using AiAspire.Core.Models;
+using AiAspire.Core.Wire;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -9,6 +10,11 @@ namespace AiAspire.Core.Providers;
 /// <param name="httpClient">The pooled client to send with.</param>
 /// <param name="attemptId">To be sent as <c>X-Client-Request-Id</c>.</param>
 public delegate IChatClient ChatClientFactory(ModelTarget target, HttpClient httpClient, Guid attemptId);
+
+/// <summary>How an <see cref="IChatClient"/> stands in for a provider.</summary>
+/// <param name="Create">Makes the client.</param>
+/// <param name="FindUnsupported">The first field that <see cref="ChatOptions"/> has room for but this client would drop; null when none.</param>
+public sealed record ChatClientBinding(ChatClientFactory Create, Func<ChatRequest, string?> FindUnsupported);
 
 /// <summary>Finds the provider client of a target.</summary>
 public sealed class ChatProviders(OpenAiProvider openAi, [FromKeyedServices(ProviderWire.OpenAI)] ChatClientProvider openAiSdk, [FromKeyedServices(ProviderWire.Anthropic)] ChatClientProvider anthropicSdk)
@@ -50,12 +56,12 @@ public static class ProvidersRegistration
             .SetHandlerLifetime(Timeout.InfiniteTimeSpan);
         configureHttp(http);
         services.AddSingleton<OpenAiProvider>();
-        services.AddChatClientProvider(ProviderWire.OpenAI, SdkChatClients.OpenAi);
-        services.AddChatClientProvider(ProviderWire.Anthropic, SdkChatClients.Anthropic);
+        services.AddChatClientProvider(ProviderWire.OpenAI, new ChatClientBinding(SdkChatClients.OpenAi, static _ => null));
+        services.AddChatClientProvider(ProviderWire.Anthropic, new ChatClientBinding(SdkChatClients.Anthropic, SdkChatClients.FindUnsupportedByAnthropic));
         services.AddSingleton<ChatProviders>();
         return services;
     }
 
-    private static void AddChatClientProvider(this IServiceCollection services, ProviderWire wire, ChatClientFactory factory)
-        => services.AddKeyedSingleton(wire, (provider, _) => ActivatorUtilities.CreateInstance<ChatClientProvider>(provider, factory));
+    private static void AddChatClientProvider(this IServiceCollection services, ProviderWire wire, ChatClientBinding binding)
+        => services.AddKeyedSingleton(wire, (provider, _) => ActivatorUtilities.CreateInstance<ChatClientProvider>(provider, binding));
 }

@@ -1,6 +1,8 @@
 using System.ClientModel;
 using System.ClientModel.Primitives;
+using System.Text.Json;
 using AiAspire.Core.Models;
+using AiAspire.Core.Wire;
 using Anthropic;
 using Anthropic.Core;
 using Microsoft.Extensions.AI;
@@ -21,6 +23,23 @@ internal static class SdkChatClients
             Timeout = Timeout.InfiniteTimeSpan,
             ExtraHeaders = new Dictionary<string, string>(StringComparer.Ordinal) { ["X-Client-Request-Id"] = attemptId.ToString() },
         }).AsIChatClient(target.UpstreamModel, target.Model.MaxOutputTokens);
+
+    /// <summary>Anthropic's messages have no penalties and no JSON mode without a schema; its client leaves them out without a word.</summary>
+    public static string? FindUnsupportedByAnthropic(ChatRequest request)
+    {
+        foreach (var name in (ReadOnlySpan<string>)["frequency_penalty", "presence_penalty"])
+        {
+            if (request.Json.TryGetProperty(name, out var penalty) && penalty.ValueKind == JsonValueKind.Number && penalty.GetDouble() != 0)
+                return name;
+        }
+
+        return request.Json.TryGetProperty("response_format", out var format)
+            && format.ValueKind == JsonValueKind.Object
+            && format.TryGetProperty("type", out var type)
+            && type.ValueEquals("json_object"u8)
+                ? "response_format"
+                : null;
+    }
 
     public static IChatClient OpenAi(ModelTarget target, HttpClient httpClient, Guid attemptId)
     {
