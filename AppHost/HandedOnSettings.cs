@@ -5,15 +5,15 @@ namespace AiAspire.AppHost;
 /// <summary>Settings that the AppHost was given for its processes.</summary>
 internal static class HandedOnSettings
 {
-    private static readonly string[] Sections = ["Providers", "Models", "Aliases"];
+    private static readonly string[] ModelSections = ["Providers", "Aliases"];
 
     /// <summary>
-    /// Hands on the sections that describe providers and models, wherever they were set (command line, environment, user secrets,
-    /// <c>appsettings.json</c>): a further OpenAI-compatible provider is a matter of settings.
+    /// Hands on the sections that describe providers and models, and those named, wherever they were set (command line, environment,
+    /// user secrets, <c>appsettings.json</c>): a further OpenAI-compatible provider is a matter of settings.
     /// </summary>
-    public static IResourceBuilder<ProjectResource> WithModelSettings(this IResourceBuilder<ProjectResource> project)
+    public static IResourceBuilder<ProjectResource> WithSettings(this IResourceBuilder<ProjectResource> project, params string[] sections)
     {
-        foreach (var setting in Sections.SelectMany(s => project.ApplicationBuilder.Configuration.GetSection(s).AsEnumerable()))
+        foreach (var setting in ModelSections.Concat(sections).SelectMany(s => project.ApplicationBuilder.Configuration.GetSection(s).AsEnumerable()))
             if (setting.Value is not null)
                 project.WithEnvironment(setting.Key.Replace(":", "__", StringComparison.Ordinal), setting.Value);
         return project;

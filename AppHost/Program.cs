@@ -31,7 +31,7 @@ var migrator = builder.AddProject("migrator", "../Migrator/Migrator.csproj", lau
     .WithEnvironment("Database__Passwords__Backup", backupPassword)
     .WithSeed(secrets)
     .WithMasterKey(secrets)
-    .WithModelSettings()
+    .WithSettings()
     .WaitFor(content.Superuser)
     .WaitFor(keystore.Superuser);
 
@@ -50,8 +50,10 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
+    .WithSettings("Api")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
+    .WithSettings("Workers", "Schedules")
     .WithReplicas(2);
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)
@@ -75,7 +77,6 @@ IResourceBuilder<ProjectResource> Wire(IResourceBuilder<ProjectResource> project
     .WithOptionalEnvironment("Providers__anthropic__ApiKey", anthropicKey)
     .WithMasterKey(secrets)
     .WithDevelopmentIssuer(secrets)
-    .WithModelSettings()
     .WithHttpEndpoint()
     .WithHttpHealthCheck("/health", endpointName: "http")
     .WaitForCompletion(migrator)

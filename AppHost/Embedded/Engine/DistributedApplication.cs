@@ -27,6 +27,9 @@ public sealed class DistributedApplication : IAsyncDisposable
 
     internal Orchestrator Orchestrator => _orchestrator.Value;
 
+    /// <summary>Where the run keeps its data and development secrets.</summary>
+    internal string DataFolder => _builder.Data.Path;
+
     internal IReadOnlyList<IResource> Resources => _builder.Resources;
 
     /// <summary>Begins to build an application from the command line's arguments.</summary>
