@@ -79,7 +79,8 @@ public sealed record Behaviour
     {
         if (MissingUsage) return null;
         if (UsageFactor == 1 && UsageOffset == 0) return truth;
-        return truth with { Input = Wrong(truth.Input), Output = Wrong(truth.Output) };
+        var output = Wrong(truth.Output);
+        return truth with { Input = Wrong(truth.Input), Output = output, Reasoning = Math.Min(truth.Reasoning, output) };
 
         int Wrong(int tokens) => Math.Max(0, (int)Math.Round(tokens * UsageFactor) + UsageOffset);
     }

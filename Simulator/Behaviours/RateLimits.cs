@@ -29,8 +29,12 @@ internal sealed class RateLimits(Behaviour behaviour, TimeProvider time)
             Refill(buckets);
             var (requests, tokens) = (buckets.Requests, buckets.Tokens);
             if (requests is { Level: < 1 }) return Refuse(buckets, "requests", requests.TimeFor(1), 1, tooLarge: false);
-            if (tokens is not null && promptTokens > tokens.Capacity) return Refuse(buckets, "tokens", tokens.TimeFor(tokens.Capacity), promptTokens, tooLarge: true);
-            if (tokens is not null && tokens.Level < promptTokens) return Refuse(buckets, "tokens", tokens.TimeFor(promptTokens), promptTokens, tooLarge: false);
+            if (tokens is not null && tokens.Level < promptTokens)
+            {
+                var tooLarge = promptTokens > tokens.Capacity;
+                return Refuse(buckets, "tokens", tokens.TimeFor(tooLarge ? tokens.Capacity : promptTokens), promptTokens, tooLarge);
+            }
+
             if (requests is not null) requests.Level--;
             if (tokens is not null) tokens.Level -= promptTokens;
             return new LimitVerdict(requests?.View(), tokens?.View(), TimeSpan.Zero, null, 0, TooLarge: false);

@@ -67,7 +67,10 @@ internal sealed class BillLine
         init => _deliveredChunks = value;
     }
 
-    /// <summary>The line is written before the last byte, so that a client that has its answer finds it; if that byte could not be sent, it says so.</summary>
+    /// <summary>
+    /// The line is written before the last byte, so that a client that has its answer finds it; if that byte could not be sent,
+    /// it says so.
+    /// </summary>
     public void LastBytesWereRefused(int deliveredChunks)
     {
         Volatile.Write(ref _deliveredChunks, deliveredChunks);
@@ -109,6 +112,5 @@ internal sealed class BillTotal
 /// <param name="Dropped">Lines lost since the bill was cleared, because it was full. Not 0: the bill is no proof.</param>
 internal sealed record BillAnswer(IReadOnlyList<BillLine> Lines, int Matched, long Dropped, IReadOnlyDictionary<string, BillTotal> Totals)
 {
-    [JsonIgnore]
     public const string NoModel = "none";
 }

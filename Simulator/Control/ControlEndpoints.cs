@@ -6,6 +6,7 @@ using AiAspire.Simulator.Billing;
 using AiAspire.Simulator.Models;
 using AiAspire.Simulator.Recording;
 using AiAspire.Simulator.Wire;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Options;
 
 namespace AiAspire.Simulator.Control;
@@ -14,6 +15,7 @@ namespace AiAspire.Simulator.Control;
 internal static class ControlEndpoints
 {
     private const int BodyShown = 64 * 1024;
+    private const int BodyTaken = 64 * 1024;
 
     public static void MapControl(this IEndpointRouteBuilder routes)
     {
@@ -65,6 +67,7 @@ internal static class ControlEndpoints
 
     private static async Task<IResult> SetAsync(HttpRequest request, Action<Behaviour> set)
     {
+        request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()!.MaxRequestBodySize = BodyTaken;
         try
         {
             using var document = await JsonDocument.ParseAsync(request.Body, default, request.HttpContext.RequestAborted);
@@ -88,7 +91,8 @@ internal static class ControlEndpoints
         DateTimeOffset? since = null;
         if (query["since"] is [{ } sinceText])
         {
-            if (!DateTimeOffset.TryParse(sinceText, out var parsed)) return Refuse(StatusCodes.Status400BadRequest, "'since' must be an ISO 8601 time.", "since");
+            if (!DateTimeOffset.TryParse(sinceText, out var parsed))
+                return Refuse(StatusCodes.Status400BadRequest, "'since' must be an ISO 8601 time.", "since");
             since = parsed;
         }
 

@@ -12,6 +12,7 @@ internal sealed class ChatRun(ProviderCall call, PlannedReply plan, int choices,
     private readonly Pacer _pacer = new(call.Services.Time, call.State.Behaviour.TimeToFirstTokenMs, call.State.Behaviour.TokensPerSecond);
     private int _chunks;
     private int _chunksSent;
+    private bool _malformed;
 
     /// <summary>Tokens of one choice that have been generated; choices are generated side by side.</summary>
     private int _token;
@@ -50,8 +51,6 @@ internal sealed class ChatRun(ProviderCall call, PlannedReply plan, int choices,
         call.DeliveredChunks = _chunksSent;
         await FlushAsync();
     }
-
-    private bool _malformed;
 
     private async ValueTask PartAsync(int index, PlannedPart part)
     {

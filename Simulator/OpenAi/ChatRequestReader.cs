@@ -38,7 +38,8 @@ internal sealed class ChatRequestReader(ICompanyWire wire)
         body.CheckNumber("top_p", 0, 1);
         body.CheckNumber("presence_penalty", -2, 2);
         body.CheckNumber("frequency_penalty", -2, 2);
-        if (body.TryGet("seed", out var seed) && !(seed.Kind == JsonValueKind.Number && seed.Element.TryGetInt64(out _))) throw seed.Invalid("must be an integer");
+        if (body.TryGet("seed", out var seed) && !(seed.Kind == JsonValueKind.Number && seed.Element.TryGetInt64(out _)))
+            throw seed.Invalid("must be an integer");
         prompt.Choices = body.OptionalInt("n", 1, 128) ?? 1;
         var oldLimit = body.OptionalInt("max_tokens", 1);
         var newLimit = body.OptionalInt("max_completion_tokens", 1);
@@ -92,15 +93,15 @@ internal sealed class ChatRequestReader(ICompanyWire wire)
                 var function = tool.Required("function");
                 if (!function.IsObject) throw function.Invalid("must be an object");
                 function.TryGet("parameters", out var parameters);
-                if (parameters.Kind is not (JsonValueKind.Undefined or JsonValueKind.Null or JsonValueKind.Object)) throw parameters.Invalid("must be a JSON schema");
+                if (parameters.Kind is not (JsonValueKind.Undefined or JsonValueKind.Null or JsonValueKind.Object))
+                    throw parameters.Invalid("must be a JSON schema");
                 prompt.Tools.Add(new OfferedTool(function.Required("name").String(), parameters.Element));
             }
 
             if (prompt.Tools.Count > 0) prompt.Segments.Add(new PromptSegment(CompactJson.Of(tools.Element), TokensPerMessage, StableHash.Of("tools")));
         }
 
-        if (!body.TryGet("parallel_tool_calls", out var parallel)) prompt.ParallelToolCalls = true;
-        else prompt.ParallelToolCalls = parallel.Kind is JsonValueKind.True or JsonValueKind.False ? parallel.Element.GetBoolean() : throw parallel.Invalid("must be a boolean");
+        if (body.TryGet("parallel_tool_calls", out _)) prompt.ParallelToolCalls = body.OptionalBool("parallel_tool_calls");
         if (body.TryGet("tool_choice", out var choice)) ReadToolChoice(choice, prompt);
     }
 
@@ -154,8 +155,8 @@ internal sealed class ChatRequestReader(ICompanyWire wire)
     {
         var messages = body.Required("messages");
         if (!messages.IsArray) throw messages.Invalid("must be an array of messages");
-        if (messages.Element.GetArrayLength() == 0) throw new ProviderErrorException(new ProviderError(
-            400, "invalid_request_error", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.", "messages", "empty_array"));
+        if (messages.Element.GetArrayLength() == 0)
+            throw Refuse("messages", "Invalid 'messages': empty array. Expected an array with minimum length 1.", "empty_array");
         foreach (var message in messages.Items()) ReadMessage(message, prompt);
         prompt.Segments.Add(new PromptSegment("", ReplyPrimer, 0));
     }
@@ -222,6 +223,6 @@ internal sealed class ChatRequestReader(ICompanyWire wire)
         return string.Join('\n', texts);
     }
 
-    private static ProviderErrorException Refuse(string param, string message)
-        => new(new ProviderError(400, "invalid_request_error", message, param, "invalid_value"));
+    private static ProviderErrorException Refuse(string param, string message, string code = "invalid_value")
+        => new(new ProviderError(400, "invalid_request_error", message, param, code));
 }

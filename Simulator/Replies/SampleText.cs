@@ -38,7 +38,10 @@ internal static class SampleText
 
     /// <summary>Tried in turn against a <c>pattern</c>; a pattern that none of them meets is not met.</summary>
     private static readonly string[] PatternCandidates =
-        ["A-1001", "abc", "ABC", "a1", "A1", "123", "1", "12345", "2025-01-15", "09:30", "ada@example.com", "+15550100", "https://example.com/a", "AB-123", "ab_cd", "EUR"];
+    [
+        "A-1001", "abc", "ABC", "a1", "A1", "123", "1", "12345", "2025-01-15", "09:30", "ada@example.com", "+15550100",
+        "https://example.com/a", "AB-123", "ab_cd", "EUR",
+    ];
 
     public static string For(string name, int salt)
     {

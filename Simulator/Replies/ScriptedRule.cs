@@ -70,7 +70,8 @@ internal static class RuleFiles
         {
             if (call.ValueKind != JsonValueKind.Object) throw Bad(index, "needs an object as 'toolCall'");
             toolName = Text(call, "name", index) ?? throw Bad(index, "has a 'toolCall' without 'name'");
-            if (!call.TryGetProperty("arguments", out value) || value.ValueKind != JsonValueKind.Object) throw Bad(index, "needs an object as 'toolCall.arguments'");
+            if (!call.TryGetProperty("arguments", out value) || value.ValueKind != JsonValueKind.Object)
+                throw Bad(index, "needs an object as 'toolCall.arguments'");
         }
 
         return new ScriptedRule

@@ -15,6 +15,7 @@ internal sealed class ProviderCall(HttpContext context, string endpoint, string 
 {
     private BillLine? _line;
     private ModelStatistics? _statistics;
+    private bool _hangs;
 
     public HttpContext Context { get; } = context;
 
@@ -103,8 +104,6 @@ internal sealed class ProviderCall(HttpContext context, string endpoint, string 
         await Task.Delay(Timeout.InfiniteTimeSpan, Services.Time, either.Token);
     }
 
-    private bool _hangs;
-
     /// <summary>Writes the bill's line; only the first call counts.</summary>
     public void Close(BillStatus status, int httpStatus, string? fault = null)
     {
@@ -136,7 +135,14 @@ internal sealed class ProviderCall(HttpContext context, string endpoint, string 
     /// <summary>The client left. After the line was written this only corrects it: the tokens were generated all the same.</summary>
     public void CloseAborted()
     {
-        if (_line is null) Close(BillStatus.Aborted, Context.Response.HasStarted ? 200 : 499);
-        else if (_line.Status == BillStatus.Completed) _line.LastBytesWereRefused(Context.Response.HasStarted ? DeliveredChunks : 0);
+        if (_line is null)
+        {
+            Close(BillStatus.Aborted, Context.Response.HasStarted ? StatusCodes.Status200OK : StatusCodes.Status499ClientClosedRequest);
+        }
+        else if (_line.Status == BillStatus.Completed)
+        {
+            _line.LastBytesWereRefused(Context.Response.HasStarted ? DeliveredChunks : 0);
+            _statistics!.CompletedWasAborted();
+        }
     }
 }

@@ -36,6 +36,12 @@ internal sealed class ModelStatistics
         if (status == BillStatus.Aborted) Interlocked.Increment(ref _aborted);
         if (fault is not null) _faults.AddOrUpdate(fault, 1, (_, count) => count + 1);
     }
+
+    public void CompletedWasAborted()
+    {
+        Interlocked.Decrement(ref _completed);
+        Interlocked.Increment(ref _aborted);
+    }
 }
 
 internal sealed class Statistics

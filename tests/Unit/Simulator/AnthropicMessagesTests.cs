@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace AiAspire.Unit.Simulation;
 
-public sealed class AnthropicMessagesTests
+public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFixture<SharedCompanies>
 {
     private static readonly object[] Tools = [Chat.AnthropicTool("get_weather"), Chat.AnthropicTool("book_table")];
 
@@ -11,7 +11,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task A_message_has_every_field_of_the_wire()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         using var response = await company.SendAsync(Chat.MessagesPath, Chat.Message("say exactly: hi there"));
         var body = JsonSerializer.Deserialize<JsonElement>(await response.Content.ReadAsStringAsync(Cancellation));
 
@@ -28,7 +28,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task A_stream_has_the_events_in_order_and_the_usage_of_the_whole_message()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var whole = await company.PostAsync(Chat.MessagesPath, Chat.Message("say exactly: one two three"));
         var events = await company.StreamAsync(Chat.MessagesPath, Chat.Message("say exactly: one two three", ("stream", true)));
 
@@ -46,7 +46,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task Tool_use_is_whole_JSON_and_streams_as_partial_JSON()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var whole = await company.PostAsync(Chat.MessagesPath, Chat.Message("both in parallel", ("tools", Tools)));
         var events = await company.StreamAsync(Chat.MessagesPath, Chat.Message("both in parallel", ("tools", Tools), ("stream", true)));
 
@@ -71,7 +71,7 @@ public sealed class AnthropicMessagesTests
     [InlineData("""{"type":"none"}""", "end_turn")]
     public async Task Tool_choice_decides(string choice, string stopReason)
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var reply = await company.PostAsync(
             Chat.MessagesPath, Chat.Message("x", ("tools", Tools), ("tool_choice", JsonSerializer.Deserialize<JsonElement>(choice))));
         Assert.Equal(stopReason, reply.GetProperty("stop_reason").GetString());
@@ -80,7 +80,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task A_tool_result_is_in_the_answer()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         object[] messages =
         [
             new { role = "user", content = "weather?" },
@@ -94,7 +94,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task Limits_and_stop_sequences_are_named()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var cut = await company.PostAsync(Chat.MessagesPath, Chat.Message("say exactly: one two three", ("max_tokens", 2)));
         Assert.Equal("max_tokens", cut.GetProperty("stop_reason").GetString());
         Assert.Equal(2, cut.Usage("output_tokens"));
@@ -146,7 +146,7 @@ public sealed class AnthropicMessagesTests
     [InlineData("{", 400, "invalid_request_error", "")]
     public async Task A_bad_request_is_refused_in_the_companys_shape(string body, int status, string type, string message)
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var error = await company.PostAsync(Chat.MessagesPath, new StringContent(body), status);
         Assert.Equal("error", error.GetProperty("type").GetString());
         Assert.Equal(type, error.GetProperty("error").GetProperty("type").GetString());
@@ -172,7 +172,7 @@ public sealed class AnthropicMessagesTests
     [Fact]
     public async Task Models_are_listed()
     {
-        await using var company = await SimulatedCompany.AnthropicAsync();
+        var company = companies.Anthropic;
         var list = await company.GetAsync("/v1/models");
         Assert.Equal(["sim-anthropic-small", "sim-anthropic-large"], list.GetProperty("data").EnumerateArray().Select(m => m.GetProperty("id").GetString()));
         Assert.False(list.GetProperty("has_more").GetBoolean());

@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace AiAspire.Unit.Simulation;
 
-public sealed class ControlTests
+public sealed class ControlTests(SharedCompanies companies) : IClassFixture<SharedCompanies>
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -31,7 +31,7 @@ public sealed class ControlTests
     [InlineData("{", null)]
     public async Task A_behaviour_that_cannot_be_taken_names_its_field_and_changes_nothing(string body, string? field)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var before = (await company.GetAsync("/control/behaviour")).GetRawText();
         using var response = await company.Client.PutAsync("/control/behaviour", new StringContent(body), Cancellation);
         Assert.Equal(400, (int)response.StatusCode);

@@ -3,7 +3,7 @@ using AiAspire.Simulator.OpenAi;
 
 namespace AiAspire.Unit.Simulation;
 
-public sealed class EmbeddingAndModerationTests
+public sealed class EmbeddingAndModerationTests(SharedCompanies companies) : IClassFixture<SharedCompanies>
 {
     [Theory]
     [InlineData("How do I return a damaged lamp?", "Returning a lamp that arrived damaged", "The train to Lisbon leaves at nine")]
@@ -22,7 +22,7 @@ public sealed class EmbeddingAndModerationTests
     [Fact]
     public async Task Numbers_and_base64_are_the_same_vector()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var numbers = await EmbedAsync(company, "the same text");
         var base64 = await EmbedAsync(company, "the same text", "base64");
         var floats = numbers.GetProperty("data")[0].GetProperty("embedding").EnumerateArray().Select(v => v.GetSingle()).ToArray();
@@ -59,7 +59,7 @@ public sealed class EmbeddingAndModerationTests
     [InlineData("""{"model":"sim-large","input":"x"}""", "model")]
     public async Task A_bad_embedding_request_names_the_field(string body, string param)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var error = await company.PostAsync("/v1/embeddings", new StringContent(body), 400);
         Assert.Equal(param, error.GetProperty("error").GetProperty("param").GetString());
     }
@@ -85,7 +85,7 @@ public sealed class EmbeddingAndModerationTests
     [Fact]
     public async Task Moderation_takes_parts_and_a_default_model()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         object[] parts = [new { type = "text", text = "he likes gore" }, new { type = "image_url", image_url = new { url = "https://example.com/a.png" } }];
         var reply = await company.PostAsync("/v1/moderations", new { input = parts });
         var result = Assert.Single(reply.GetProperty("results").EnumerateArray());

@@ -2,14 +2,14 @@ using System.Text.Json;
 
 namespace AiAspire.Unit.Simulation;
 
-public sealed class OpenAiChatTests
+public sealed class OpenAiChatTests(SharedCompanies companies) : IClassFixture<SharedCompanies>
 {
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task A_completion_has_every_field_of_the_wire()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         using var response = await company.SendAsync(Chat.Path, Chat.Request("hello"));
         var body = JsonSerializer.Deserialize<JsonElement>(await response.Content.ReadAsStringAsync(Cancellation));
 
@@ -30,7 +30,7 @@ public sealed class OpenAiChatTests
     [InlineData("what is 2 + 2")]
     public async Task A_stream_says_and_costs_the_same_as_a_whole_reply(string text)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var whole = await company.PostAsync(Chat.Path, Chat.Request(text));
         var events = await company.StreamAsync(Chat.Path, Chat.Request(text, ("stream", true), ("stream_options", new { include_usage = true })));
 
@@ -45,7 +45,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task A_stream_without_include_usage_knows_no_usage()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var events = await company.StreamAsync(Chat.Path, Chat.Request("hello", ("stream", true)));
 
         Assert.All(events.SkipLast(1), e => Assert.False(e.Json.TryGetProperty("usage", out _)));
@@ -69,7 +69,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task The_token_limit_ends_with_length_and_is_never_passed()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         foreach (var limit in Enumerable.Range(1, 8))
         {
             var reply = await company.PostAsync(Chat.Path, Chat.Request("say exactly: 🦊 one two three four five six seven eight nine", ("max_completion_tokens", limit)));
@@ -81,7 +81,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task A_stop_sequence_ends_the_reply_before_it()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var reply = await company.PostAsync(Chat.Path, Chat.Request("say exactly: alpha beta gamma", ("stop", new[] { "gamma", " beta" })));
         Assert.Equal("alpha", reply.Content());
         Assert.Equal("stop", reply.FinishReason());
@@ -90,7 +90,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task Several_choices_are_streamed_side_by_side_and_all_paid_for()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var single = await company.PostAsync(Chat.Path, Chat.Request("say exactly: a b c"));
         var whole = await company.PostAsync(Chat.Path, Chat.Request("say exactly: a b c", ("n", 3)));
         var events = await company.StreamAsync(Chat.Path, Chat.Request("say exactly: a b c", ("n", 3), ("stream", true)));
@@ -103,7 +103,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task Log_probabilities_cover_every_token_in_both_deliveries()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         (string, object?)[] fields = [("logprobs", true), ("top_logprobs", 3)];
         var whole = await company.PostAsync(Chat.Path, Chat.Request("say exactly: one two three", fields));
         var events = await company.StreamAsync(Chat.Path, Chat.Request("say exactly: one two three", [.. fields, ("stream", true)]));
@@ -119,7 +119,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task Reasoning_tokens_are_part_of_the_output()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         async Task<(int Output, int Reasoning)> AskAsync(string effort, int? limit = null)
         {
             var reply = await company.PostAsync(Chat.Path, Chat.Request(
@@ -159,7 +159,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task An_image_counts_85_tokens()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         async Task<int> PromptTokensAsync(params object[] parts)
             => (await company.PostAsync(Chat.Path, new { model = "sim-large", messages = new[] { new { role = "user", content = parts } } })).Usage("prompt_tokens");
 
@@ -194,13 +194,14 @@ public sealed class OpenAiChatTests
     [MemberData(nameof(BadRequests))]
     public async Task A_bad_request_is_refused_in_the_companys_shape_and_not_billed(string body, int status, string? param, string? code)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
-        var error = (await company.PostAsync(Chat.Path, new StringContent(body), status)).GetProperty("error");
+        var company = companies.OpenAi;
+        var requestId = $"{body.GetHashCode(StringComparison.Ordinal)}";
+        var error = (await company.PostAsync(Chat.Path, new StringContent(body), status, ("X-Client-Request-Id", requestId))).GetProperty("error");
 
         Assert.Equal(["message", "type", "param", "code"], error.EnumerateObject().Select(p => p.Name));
         Assert.Equal(param, error.GetProperty("param").GetString());
         Assert.Equal(code, error.GetProperty("code").GetString());
-        var line = Assert.Single(await company.BillAsync(1));
+        var line = Assert.Single(await company.BillAsync(1, $"client_request_id={requestId}"));
         Assert.False(line.GetProperty("billed").GetBoolean());
         Assert.Equal(status, line.GetProperty("httpStatus").GetInt32());
     }
@@ -220,7 +221,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task The_other_companys_wire_is_not_spoken()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var error = await company.PostAsync(Chat.MessagesPath, Chat.Message("hello"), 404);
         Assert.Contains("Invalid URL", error.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
     }
@@ -236,7 +237,7 @@ public sealed class OpenAiChatTests
     [Fact]
     public async Task Models_are_listed_and_found()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var ids = (await company.GetAsync("/v1/models")).GetProperty("data").EnumerateArray().Select(m => m.GetProperty("id").GetString());
         Assert.Equal(["sim-small", "sim-large", "sim-reasoning", "sim-embedding", "sim-moderation"], ids);
         Assert.Equal("model", (await company.GetAsync("/v1/models/sim-large")).GetProperty("object").GetString());

@@ -39,9 +39,10 @@ internal sealed class SimulatedCompany : IAsyncDisposable
         });
         await app.StartAsync(Cancellation);
         var address = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
-        // A test talks to one server of its own; there is no pool to share and no policy to add.
+        // A test talks to one server of its own; there is no pool to share and no policy to add. A stream that is left is
+        // closed at once, not read to its end.
 #pragma warning disable RS0030
-        var client = new HttpClient(new SocketsHttpHandler()) { BaseAddress = new Uri(address), Timeout = TimeSpan.FromSeconds(30) };
+        var client = new HttpClient(new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = new Uri(address), Timeout = TimeSpan.FromSeconds(30) };
 #pragma warning restore RS0030
         client.DefaultRequestHeaders.Add(company == "openai" ? "Authorization" : "x-api-key", company == "openai" ? $"Bearer {Key}" : Key);
         if (company == "anthropic") client.DefaultRequestHeaders.Add("anthropic-version", "2023-06-01");
@@ -99,6 +100,26 @@ internal sealed class SimulatedCompany : IAsyncDisposable
     {
         Client.Dispose();
         await _app.DisposeAsync();
+    }
+}
+
+/// <summary>Shared by tests that only ask: they set no behaviour and find their bill lines by a request id of their own.</summary>
+public sealed class SharedCompanies : IAsyncLifetime
+{
+    internal SimulatedCompany OpenAi { get; private set; } = null!;
+
+    internal SimulatedCompany Anthropic { get; private set; } = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        OpenAi = await SimulatedCompany.OpenAiAsync();
+        Anthropic = await SimulatedCompany.AnthropicAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await OpenAi.DisposeAsync();
+        await Anthropic.DisposeAsync();
     }
 }
 

@@ -3,7 +3,7 @@ using AiAspire.Simulator.Replies;
 
 namespace AiAspire.Unit.Simulation;
 
-public sealed class ToolAndSchemaTests
+public sealed class ToolAndSchemaTests(SharedCompanies companies) : IClassFixture<SharedCompanies>
 {
     private static readonly object[] TwoTools = [Chat.Tool("get_weather"), Chat.Tool("book_table")];
 
@@ -14,7 +14,7 @@ public sealed class ToolAndSchemaTests
     [InlineData("anything", "required", "get_weather")]
     public async Task A_tool_is_called_when_the_message_asks_for_it(string text, string choice, string expected)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var reply = await company.PostAsync(Chat.Path, Chat.Request(text, ("tools", TwoTools), ("tool_choice", choice)));
 
         Assert.Equal("tool_calls", reply.FinishReason());
@@ -32,7 +32,7 @@ public sealed class ToolAndSchemaTests
     [InlineData("how is the weather?", "none")]
     public async Task No_tool_is_called_when_nothing_asks_for_it(string text, string choice)
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var reply = await company.PostAsync(Chat.Path, Chat.Request(text, ("tools", TwoTools), ("tool_choice", choice)));
         Assert.Equal("stop", reply.FinishReason());
         Assert.NotEmpty(reply.Content()!);
@@ -41,7 +41,7 @@ public sealed class ToolAndSchemaTests
     [Fact]
     public async Task Parallel_calls_every_tool_unless_that_is_switched_off()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var many = await company.PostAsync(Chat.Path, Chat.Request("in parallel please?", ("tools", TwoTools)));
         var one = await company.PostAsync(Chat.Path, Chat.Request("in parallel please?", ("tools", TwoTools), ("parallel_tool_calls", false)));
 
@@ -53,7 +53,7 @@ public sealed class ToolAndSchemaTests
     [Fact]
     public async Task Streamed_calls_add_up_to_the_whole_ones()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var whole = await company.PostAsync(Chat.Path, Chat.Request("in parallel please", ("tools", TwoTools)));
         var events = await company.StreamAsync(
             Chat.Path, Chat.Request("in parallel please", ("tools", TwoTools), ("stream", true), ("stream_options", new { include_usage = true })));
@@ -79,7 +79,7 @@ public sealed class ToolAndSchemaTests
     [Fact]
     public async Task A_tool_result_is_in_the_answer()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         object[] messages =
         [
             new { role = "user", content = "weather?" },
@@ -94,7 +94,7 @@ public sealed class ToolAndSchemaTests
     [Fact]
     public async Task A_forced_tool_must_be_offered()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         object Force(string name) => new { type = "function", function = new { name } };
         var reply = await company.PostAsync(Chat.Path, Chat.Request("x", ("tools", TwoTools), ("tool_choice", Force("book_table"))));
         var name = reply.GetProperty("choices")[0].GetProperty("message").GetProperty("tool_calls")[0].GetProperty("function").GetProperty("name");
@@ -105,7 +105,7 @@ public sealed class ToolAndSchemaTests
     [Fact]
     public async Task A_schema_is_answered_with_an_instance_in_both_deliveries()
     {
-        await using var company = await SimulatedCompany.OpenAiAsync();
+        var company = companies.OpenAi;
         var format = new { type = "json_schema", json_schema = new { name = "p", strict = true, schema = JsonSerializer.Deserialize<JsonElement>("""{"type":"object","properties":{"age":{"type":"integer"}},"required":["age"]}""") } };
         var whole = await company.PostAsync(Chat.Path, Chat.Request("x", ("response_format", format)));
         var events = await company.StreamAsync(Chat.Path, Chat.Request("x", ("response_format", format), ("stream", true)));
