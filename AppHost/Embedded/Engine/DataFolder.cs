@@ -33,30 +33,21 @@ internal sealed class DataFolder(string path) : IDisposable
         try
         {
             Directory.CreateDirectory(LogFolder);
+            _lock = Lock() ?? throw new DistributedApplicationException(
+                $"Another AppHost already runs with the data folder {Path}{AddressOfOther()}; stop it first, or run a second system with --data DIR.");
+            if (!OperatingSystem.IsWindows())
+            {
+                File.SetUnixFileMode(LogFolder, Private | UnixFileMode.UserExecute);
+                // The unprivileged user that PostgreSQL runs as must be able to pass through, but not to look around.
+                File.SetUnixFileMode(Path, Private | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+            }
+
+            File.Delete(RunFile);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new DistributedApplicationException($"The data folder {Path} cannot be written ({e.Message}); choose another with --data DIR.", e);
+            throw new DistributedApplicationException($"The data folder {Path} cannot be used ({e.Message}); choose another with --data DIR.", e);
         }
-
-        try
-        {
-            _lock = new FileStream(LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-        }
-        catch (IOException e)
-        {
-            throw new DistributedApplicationException(
-                $"Another AppHost already runs with the data folder {Path}{AddressOfOther()}; stop it first, or run a second system with --data DIR.", e);
-        }
-
-        if (!OperatingSystem.IsWindows())
-        {
-            File.SetUnixFileMode(LogFolder, Private | UnixFileMode.UserExecute);
-            // The unprivileged user that PostgreSQL runs as must be able to pass through, but not to look around.
-            File.SetUnixFileMode(Path, Private | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
-        }
-
-        File.Delete(RunFile);
     }
 
     /// <summary>A value made once and kept in a file that only this user can read.</summary>
@@ -102,6 +93,18 @@ internal sealed class DataFolder(string path) : IDisposable
     public void Dispose() => _lock?.Dispose();
 
     private const UnixFileMode Private = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private FileStream? Lock()
+    {
+        try
+        {
+            return new FileStream(LockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e) when (e is not (DirectoryNotFoundException or PathTooLongException))
+        {
+            return null;
+        }
+    }
 
     private string AddressOfOther()
     {

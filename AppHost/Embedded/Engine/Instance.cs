@@ -8,6 +8,7 @@ namespace Aspire.Hosting.Embedded;
 internal sealed class Instance(Resource resource, int replica, Recipe recipe, bool runsToCompletion, InstanceHost host) : IDisposable
 {
     private const int CrashesBeforeHealthy = 3;
+    private const int LongerToComplete = 5;
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan EagerCheck = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan CalmCheck = TimeSpan.FromSeconds(5);
@@ -160,9 +161,10 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     private async Task WatchHealthAsync(CancellationToken exited)
     {
         var started = host.Time.GetTimestamp();
-        while (!exited.IsCancellationRequested && !runsToCompletion)
+        var limit = runsToCompletion ? host.StartTimeout * LongerToComplete : host.StartTimeout;
+        while (!exited.IsCancellationRequested)
         {
-            LastProblem = await CheckAsync(exited);
+            LastProblem = runsToCompletion ? "it has not ended" : await CheckAsync(exited);
             if (exited.IsCancellationRequested)
                 return;
 
@@ -173,9 +175,9 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
                 host.Pulse.Beat();
             }
 
-            if (!_everHealthy && host.Time.GetElapsedTime(started) > host.StartTimeout)
+            if (!_everHealthy && host.Time.GetElapsedTime(started) > limit)
             {
-                Fail($"it did not become healthy within {host.StartTimeout.TotalSeconds:0} s: {LastProblem}");
+                Fail($"it was not {(runsToCompletion ? "done" : "healthy")} within {limit.TotalSeconds:0} s: {LastProblem}");
                 _process?.Kill();
                 return;
             }

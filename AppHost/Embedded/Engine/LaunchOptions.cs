@@ -31,7 +31,7 @@ internal sealed record LaunchOptions
                                            handed on to the processes: add a provider without code
           --Parameters:openai-api-key=…    or OPENAI_API_KEY, likewise ANTHROPIC_API_KEY: use the real companies
           --Postgres:Binaries=DIR          where postgres and initdb are; --Postgres:Fsync=off for throw-away data
-          --Startup:TimeoutSeconds=60      how long each process may take to become healthy
+          --Startup:TimeoutSeconds=60      how long a process may take to become healthy (the migrator: 5 times)
         """;
 
     public string? Data { get; private init; }

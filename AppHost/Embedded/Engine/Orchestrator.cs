@@ -8,7 +8,7 @@ internal sealed class Orchestrator : IAsyncDisposable
 {
     private readonly EmbeddedApplicationBuilder _application;
     private readonly ProcessGuard _guard;
-    private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.FromSeconds(10) });
+    private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler { UseProxy = false });
     private readonly IReadOnlyList<IReadOnlyList<Resource>> _steps;
     private readonly List<Task> _running = [];
 

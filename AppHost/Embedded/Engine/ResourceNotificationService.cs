@@ -22,19 +22,24 @@ public sealed class ResourceNotificationService
         WaitAsync(resourceName, targetState ?? KnownResourceStates.Running,
             orchestrator => orchestrator.Of(resourceName).All(i => i.State == (targetState ?? KnownResourceStates.Running)), cancellationToken);
 
-    private async Task WaitAsync(string name, string goal, Func<Orchestrator, bool> reached, CancellationToken cancellationToken)
+    private Task WaitAsync(string name, string goal, Func<Orchestrator, bool> reached, CancellationToken cancellationToken)
     {
         var orchestrator = _orchestrator();
+        return UntilAsync(orchestrator, name, goal, () => reached(orchestrator), cancellationToken);
+    }
+
+    internal static async Task UntilAsync(Orchestrator orchestrator, string name, string goal, Func<bool> reached, CancellationToken cancellationToken)
+    {
         try
         {
-            await orchestrator.Pulse.UntilAsync(() => reached(orchestrator) || orchestrator.Of(name).Any(i => i.HasFailed), cancellationToken);
+            await orchestrator.Pulse.UntilAsync(() => reached() || orchestrator.Of(name).Any(i => i.HasFailed), cancellationToken);
         }
         catch (OperationCanceledException e)
         {
             throw new TimeoutException($"Waited for '{name}' to be {goal}. {Describe(orchestrator, name)}", e);
         }
 
-        if (!reached(orchestrator))
+        if (!reached())
             throw new DistributedApplicationException($"'{name}' will not be {goal}. {Describe(orchestrator, name)}");
     }
 

@@ -123,7 +123,14 @@ internal sealed class PostgresCluster(DataFolder data, UnprivilegedUser? user, A
     {
         var connectionString = new NpgsqlConnectionStringBuilder
         {
-            Host = "127.0.0.1", Port = port, Username = userName, Password = password, Database = "postgres", Pooling = false, Timeout = 3, CommandTimeout = 3,
+            Host = "127.0.0.1",
+            Port = port,
+            Username = userName,
+            Password = password,
+            Database = "postgres",
+            Pooling = false,
+            Timeout = 3,
+            CommandTimeout = 3,
         };
         try
         {

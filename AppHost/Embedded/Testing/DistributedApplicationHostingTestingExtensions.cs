@@ -6,8 +6,12 @@ namespace Aspire.Hosting.Testing;
 /// <summary>How a test reaches the resources of an application.</summary>
 public static class DistributedApplicationHostingTestingExtensions
 {
-    private static readonly Lazy<IHttpClientFactory> Clients = new(() =>
-        new ServiceCollection().AddHttpClient().BuildServiceProvider().GetRequiredService<IHttpClientFactory>());
+    private static readonly Lazy<IHttpClientFactory> Clients = new(() => new ServiceCollection()
+        .AddHttpClient()
+        // A proxy of the machine has no business between a test and loopback.
+        .ConfigureHttpClientDefaults(client => client.UseSocketsHttpHandler((handler, _) => handler.UseProxy = false))
+        .BuildServiceProvider()
+        .GetRequiredService<IHttpClientFactory>());
 
     /// <summary>A client whose base address is the resource's endpoint (of several replicas the first's).</summary>
     public static HttpClient CreateHttpClient(this DistributedApplication app, string resourceName, string? endpointName = null)

@@ -33,8 +33,16 @@ public static class DistributedApplicationTestingBuilder
         {
             var folder = Directory.CreateTempSubdirectory("aiaspire-test-").FullName;
             var run = new EntryPointRun(new EmbeddedOptions { Testing = true, DataFolder = folder });
-            // What is lost with the machine's power is of no use to a test.
-            return await run.StartAsync(entryPoint.Assembly, ["--Postgres:Fsync=off", .. args]).WaitAsync(cancellationToken);
+            try
+            {
+                // What is lost with the machine's power is of no use to a test.
+                return await run.StartAsync(entryPoint.Assembly, ["--Postgres:Fsync=off", .. args]).WaitAsync(cancellationToken);
+            }
+            catch
+            {
+                Directory.Delete(folder, recursive: true);
+                throw;
+            }
         }
     }
 }

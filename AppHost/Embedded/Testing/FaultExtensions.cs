@@ -1,3 +1,4 @@
+using Aspire.Hosting.ApplicationModel;
 using Aspire.Hosting.Embedded;
 
 namespace Aspire.Hosting.Testing;
@@ -10,12 +11,13 @@ public static class FaultExtensions
         app.Instance(resourceName, replica).StopAsync();
 
     /// <summary>Starts a stopped process; returns when it is healthy.</summary>
-    public static async Task StartResourceAsync(
+    /// <exception cref="TimeoutException">The token was cancelled before.</exception>
+    public static Task StartResourceAsync(
         this DistributedApplication app, string resourceName, int replica = 0, CancellationToken cancellationToken = default)
     {
         var instance = app.Instance(resourceName, replica);
         instance.Start();
-        await app.Orchestrator.Pulse.UntilAsync(() => instance.IsHealthy || instance.HasFailed, cancellationToken);
+        return ResourceNotificationService.UntilAsync(app.Orchestrator, resourceName, "healthy again", () => instance.IsHealthy, cancellationToken);
     }
 
     /// <summary>Stops one process in an orderly way and starts it again; returns when it is healthy.</summary>
