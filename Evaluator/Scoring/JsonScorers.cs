@@ -55,7 +55,7 @@ internal sealed class JsonPathScorer(string path, JToken? expected) : IScorer
     public static ScorerRegistration Registration { get; } = new("json_path", static entry =>
     {
         var path = entry.Text("path");
-        var expected = entry.Has("equals") ? JToken.Parse(entry.OptionalJson("equals")?.ToJsonString() ?? "null") : null;
+        var expected = entry.Has("equals") ? Parse(entry.OptionalJson("equals")?.ToJsonString() ?? "null") : null;
         try
         {
             new JObject().SelectToken(path);
@@ -78,9 +78,7 @@ internal sealed class JsonPathScorer(string path, JToken? expected) : IScorer
         JToken reply;
         try
         {
-            // Dates stay the text that was written, or they would compare as their local rendering.
-            using var reader = new Newtonsoft.Json.JsonTextReader(new StringReader(content)) { DateParseHandling = Newtonsoft.Json.DateParseHandling.None };
-            reply = JToken.ReadFrom(reader);
+            reply = Parse(content);
         }
         catch (Newtonsoft.Json.JsonException)
         {
@@ -92,6 +90,13 @@ internal sealed class JsonPathScorer(string path, JToken? expected) : IScorer
             return ScorerResult.Of(Type, pass: false, $"{path} selects nothing");
         var pass = expected is null || found.Exists(token => Same(token, expected));
         return ScorerResult.Of(Type, pass, pass ? $"{path} is as expected" : $"{path} is not {expected!.ToString(Newtonsoft.Json.Formatting.None)}");
+    }
+
+    // Dates stay the text that was written: two renderings of one moment are two texts.
+    private static JToken Parse(string json)
+    {
+        using var reader = new Newtonsoft.Json.JsonTextReader(new StringReader(json)) { DateParseHandling = Newtonsoft.Json.DateParseHandling.None };
+        return JToken.ReadFrom(reader);
     }
 
     // 2 and 2.0 are the same number in JSON.
