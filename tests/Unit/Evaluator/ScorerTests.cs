@@ -32,6 +32,8 @@ public sealed class ScorerTests
     [InlineData("{ type: json_schema, schema: { type: object, required: [a], properties: { a: { type: number } } } }", """{"a":1.5}""", true, 1)]
     [InlineData("{ type: json_schema, schema: { type: object, required: [a], properties: { a: { type: number } } } }", """{"a":"1"}""", false, 0)]
     [InlineData("{ type: json_schema, schema: { type: object } }", "Here: {}", false, 0)]
+    [InlineData("{ type: json_schema, schema: { type: object } }", "{} and more", false, 0)]
+    [InlineData("{ type: json_path, path: $.n }", """{"n":2} and more""", false, 0)]
     [InlineData("{ type: json_path, path: '$.o[1].d' }", """{"o":[1,{"d":null}]}""", true, 1)]
     [InlineData("{ type: json_path, path: $.n, equals: 2 }", """{"n":2.0}""", true, 1)]
     [InlineData("{ type: json_path, path: $.n, equals: '2' }", """{"n":2}""", false, 0)]
