@@ -1,1 +1,3 @@
-WebApplication.CreateBuilder(args).Build().Run();
+using AiAspire.Simulator;
+
+await SimulatorApp.Build(args).RunAsync();
