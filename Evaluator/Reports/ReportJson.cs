@@ -4,13 +4,12 @@ using System.Text.Json.Serialization;
 
 namespace AiAspire.Evaluator.Reports;
 
-/// <summary>The report as JSON, snake_case like the rest of the wire.</summary>
+/// <summary>The report as JSON, snake_case like the rest of the wire. Nulls are written: an unknown cost is a statement.</summary>
 public static class ReportJson
 {
     public static JsonSerializerOptions Options { get; } = new(JsonSerializerDefaults.Web)
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
-        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         WriteIndented = true,
         Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },

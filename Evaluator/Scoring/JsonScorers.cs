@@ -33,7 +33,7 @@ internal sealed class JsonSchemaScorer(JsonSchema schema) : IScorer
         ICollection<ValidationError> errors;
         try
         {
-            errors = schema.Validate(context.Reply.Content);
+            errors = schema.Validate(ReplyJson.Parse(context.Reply.Content));
         }
         catch (Newtonsoft.Json.JsonException)
         {
@@ -55,7 +55,7 @@ internal sealed class JsonPathScorer(string path, JToken? expected) : IScorer
     public static ScorerRegistration Registration { get; } = new("json_path", static entry =>
     {
         var path = entry.Text("path");
-        var expected = entry.Has("equals") ? JToken.Parse(entry.OptionalJson("equals")?.ToJsonString() ?? "null") : null;
+        var expected = entry.Has("equals") ? ReplyJson.Parse(entry.OptionalJson("equals")?.ToJsonString() ?? "null") : null;
         try
         {
             new JObject().SelectToken(path);
@@ -78,9 +78,7 @@ internal sealed class JsonPathScorer(string path, JToken? expected) : IScorer
         JToken reply;
         try
         {
-            // Dates stay the text that was written, or they would compare as their local rendering.
-            using var reader = new Newtonsoft.Json.JsonTextReader(new StringReader(content)) { DateParseHandling = Newtonsoft.Json.DateParseHandling.None };
-            reply = JToken.ReadFrom(reader);
+            reply = ReplyJson.Parse(content);
         }
         catch (Newtonsoft.Json.JsonException)
         {
@@ -155,4 +153,16 @@ internal sealed class ToolCallScorer(string? name, JsonObject? arguments) : ISco
             string.Equals(a, b, StringComparison.OrdinalIgnoreCase),
         _ => JsonNode.DeepEquals(given, wanted),
     };
+}
+
+/// <summary>JSON as the two scorers above must read it: dates stay text, and nothing may follow.</summary>
+internal static class ReplyJson
+{
+    /// <exception cref="Newtonsoft.Json.JsonException">The text is not one JSON value.</exception>
+    public static JToken Parse(string text)
+    {
+        using var reader = new Newtonsoft.Json.JsonTextReader(new StringReader(text)) { DateParseHandling = Newtonsoft.Json.DateParseHandling.None };
+        var value = JToken.ReadFrom(reader);
+        return reader.Read() ? throw new Newtonsoft.Json.JsonReaderException("Text follows the JSON value.") : value;
+    }
 }

@@ -86,6 +86,12 @@ internal sealed partial class EvaluationQueue(
             LogFailed(problem, record.Id);
             record = record with { State = EvaluationState.Failed, Error = problem.Message };
         }
+        catch (Exception problem)
+        {
+            // A fault of ours in one evaluation must not end the service; its message may hold what callers should not see.
+            LogFailed(problem, record.Id);
+            record = record with { State = EvaluationState.Failed, Error = "An internal error; the service's log has the details." };
+        }
 
         await store.SaveAsync(record with { FinishedAt = time.GetUtcNow() }, CancellationToken.None);
     }
