@@ -50,7 +50,8 @@ internal static class EvaluatorCommands
         }
     }
 
-    private static RootCommand Build(IAnsiConsole console) => new("Evaluates models and prompts against suites of cases, and decides: ship, block or inconclusive.")
+    private static RootCommand Build(IAnsiConsole console) => new(
+        "Evaluates models and prompts against suites of cases, and decides: ship, block or inconclusive.")
     {
         RunCommand.Create(console),
         Validate(console),

@@ -19,8 +19,14 @@ internal static class RunCommand
         var file = new Argument<string>("suite") { Description = "The suite file, for example evals/support.yaml." };
         var model = new Option<string>("--model") { Description = "The candidate.", Required = true };
         var baseline = new Option<string?>("--baseline") { Description = "What is live today; the candidate must not be worse." };
-        var url = new Option<string?>("--url") { Description = "Any OpenAI-speaking base address. Default: the running application, found by .aiaspire/run.json." };
-        var apiKey = new Option<string?>("--api-key") { Description = "Default: AIASPIRE_API_KEY, with --url also OPENAI_API_KEY, else the run file's development key." };
+        var url = new Option<string?>("--url")
+        {
+            Description = "Any OpenAI-speaking base address. Default: the running application, found by .aiaspire/run.json.",
+        };
+        var apiKey = new Option<string?>("--api-key")
+        {
+            Description = "Default: AIASPIRE_API_KEY, with --url also OPENAI_API_KEY, else the run file's development key.",
+        };
         var repeats = new Option<int?>("--repeats") { Description = "Calls per case and variant. Default: the suite's." };
         var parallel = new Option<int>("--parallel") { Description = "Calls under way at once.", DefaultValueFactory = _ => 4 };
         var judge = new Option<string?>("--judge-model") { Description = "Who judges. Default: the suite's." };
@@ -59,7 +65,8 @@ internal static class RunCommand
             var report = await RunWithProgressAsync(console, new EvaluationRunner(time), suite, plan, client, cancellationToken);
 
             TableReport.Write(console, report);
-            var folder = Path.Combine("out", "evals", $"{suite.Name}-{report.StartedAt.UtcDateTime.ToString("yyyyMMdd'T'HHmmss'Z'", CultureInfo.InvariantCulture)}");
+            var startedAt = report.StartedAt.UtcDateTime.ToString("yyyyMMdd'T'HHmmss'Z'", CultureInfo.InvariantCulture);
+            var folder = Path.Combine("out", "evals", $"{suite.Name}-{startedAt}");
             var jsonPath = parsed.GetValue(json) ?? Path.Combine(folder, "report.json");
             var junitPath = parsed.GetValue(junit) ?? Path.Combine(folder, "junit.xml");
             await ReportJson.WriteAsync(report, jsonPath, cancellationToken);

@@ -38,21 +38,32 @@ public static class ReleaseGate
     // spoils the comparison.
     private static IEnumerable<(Verdict, string)> Errors(GateSettings gate, VariantSummary candidate, VariantSummary? baseline)
     {
+        var allowed = Percent(gate.MaxErrorRate);
         if (candidate.ErrorRate > gate.MaxErrorRate)
-            yield return (Verdict.Block, $"{candidate.Errors} of {candidate.Calls} calls to {candidate.Model} ended in an error, more than the allowed {Percent(gate.MaxErrorRate)}.");
+            yield return (Verdict.Block, $"{Of(candidate)} ended in an error, more than the allowed {allowed}.");
         else if (candidate.Errors > 0)
-            yield return (Verdict.Ship, $"{candidate.Errors} of {candidate.Calls} calls to {candidate.Model} ended in an error, within the allowed {Percent(gate.MaxErrorRate)}.");
+            yield return (Verdict.Ship, $"{Of(candidate)} ended in an error, within the allowed {allowed}.");
         if (baseline?.ErrorRate > gate.MaxErrorRate)
-            yield return (Verdict.Inconclusive, $"{baseline.Errors} of {baseline.Calls} calls to the baseline {baseline.Model} ended in an error, so the comparison is not to be trusted.");
+            yield return (Verdict.Inconclusive, $"{Of(baseline)} ended in an error, so the comparison is not to be trusted.");
+
+        static string Of(VariantSummary variant) => $"{variant.Errors} of {variant.Calls} calls to {variant.Model}";
     }
 
     private static IEnumerable<(Verdict, string)> Critical(IReadOnlyList<CaseReport> cases)
     {
         var critical = cases.Where(c => c.Critical).ToList();
         foreach (var one in critical.Where(c => c.Candidate.Failures > 0))
-            yield return (Verdict.Block, $"The critical case '{one.Id}' failed in {one.Candidate.Failures} of {one.Candidate.Repeats.Count} repeats; it must pass in every one.");
+        {
+            yield return (Verdict.Block, $"The critical case '{one.Id}' failed in {one.Candidate.Failures} of "
+                + $"{one.Candidate.Repeats.Count} repeats; it must pass in every one.");
+        }
+
         foreach (var one in critical.Where(c => c.Candidate is { Failures: 0, Errors: > 0 }))
-            yield return (Verdict.Inconclusive, $"The critical case '{one.Id}' could not be judged in {one.Candidate.Errors} of {one.Candidate.Repeats.Count} repeats.");
+        {
+            yield return (Verdict.Inconclusive, $"The critical case '{one.Id}' could not be judged in {one.Candidate.Errors} of "
+                + $"{one.Candidate.Repeats.Count} repeats.");
+        }
+
         if (critical.Count > 0 && critical.TrueForAll(c => c.Candidate is { Failures: 0, Errors: 0 }))
             yield return (Verdict.Ship, $"All {critical.Count} critical cases passed in every repeat.");
     }

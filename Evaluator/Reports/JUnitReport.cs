@@ -70,7 +70,7 @@ public static class JUnitReport
             case CaseVerdict.Fail:
                 Problem(xml, "failure", $"failed {outcome.Failures} of {outcome.Repeats.Count} repeats", outcome.Repeats
                     .Where(r => r.Pass == false)
-                    .Select(r => $"repeat {r.Repeat}: {string.Join("; ", r.Scorers.Where(s => !s.Pass).Select(s => $"{s.Scorer}: {s.Reason}"))}\n{r.Reply?.Content}"));
+                    .Select(r => $"repeat {r.Repeat}: {Complaints(r)}\n{r.Reply?.Content}"));
                 break;
             case CaseVerdict.Error:
                 Problem(xml, "error", $"no answer to judge in {outcome.Errors} repeats", outcome.Repeats.Select(r => $"repeat {r.Repeat}: {r.Error}"));
@@ -87,6 +87,9 @@ public static class JUnitReport
         xml.WriteString(Clean(string.Join('\n', details)));
         xml.WriteEndElement();
     }
+
+    private static string Complaints(RepeatReport repeat) =>
+        string.Join("; ", repeat.Scorers.Where(s => !s.Pass).Select(s => $"{s.Scorer}: {s.Reason}"));
 
     private static void Property(XmlWriter xml, string name, string value)
     {

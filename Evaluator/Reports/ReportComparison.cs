@@ -16,7 +16,9 @@ internal static class ReportComparison
     public static void Write(IAnsiConsole console, EvaluationReport before, EvaluationReport after)
     {
         var comparison = Of(before, after);
-        console.MarkupLineInterpolated($"[bold]{after.Suite}[/]: {after.Candidate} of {after.StartedAt:u} against {before.Candidate} of {before.StartedAt:u}, {comparison.Cases} cases judged in both");
+        console.MarkupLineInterpolated(
+            $"[bold]{after.Suite}[/]: {after.Candidate} of {after.StartedAt:u} against {before.Candidate} of {before.StartedAt:u}");
+        console.MarkupLineInterpolated($"{comparison.Cases} cases judged in both");
         if (before.Versions.SuiteHash != after.Versions.SuiteHash)
             console.MarkupLine("[yellow]The suite changed between the two runs: only cases with the same id are compared.[/]");
         if (before.Versions.JudgePrompt != after.Versions.JudgePrompt || before.Versions.JudgeModel != after.Versions.JudgeModel)
@@ -32,8 +34,11 @@ internal static class ReportComparison
 
         if (flipped.Count > 0)
             console.Write(table);
-        console.MarkupLineInterpolated($"{comparison.Regressions.Count} regressions, {comparison.Fixes.Count} fixes; exact McNemar {ReleaseGate.P(comparison.PDifferent)} (different), {ReleaseGate.P(comparison.PWorse)} (worse).");
-        console.MarkupLineInterpolated($"Mean score difference {comparison.MeanScoreDifference * 100:0.0} points, one-sided 95 % bounds {comparison.DifferenceBounds.Low * 100:0.0} and {comparison.DifferenceBounds.High * 100:0.0} ({comparison.BoundMethod}).");
+        console.MarkupLineInterpolated(
+            $"{comparison.Regressions.Count} regressions, {comparison.Fixes.Count} fixes; exact McNemar {ReleaseGate.P(comparison.PDifferent)} (different), {ReleaseGate.P(comparison.PWorse)} (worse).");
+        var bounds = comparison.DifferenceBounds;
+        console.MarkupLineInterpolated(
+            $"Mean score difference {comparison.MeanScoreDifference * 100:0.0} points, one-sided 95 % bounds {bounds.Low * 100:0.0} and {bounds.High * 100:0.0} ({comparison.BoundMethod}).");
     }
 
     private static string Word(CaseOutcome outcome) => outcome.Verdict == CaseVerdict.Pass ? "[green]pass[/]" : "[red]fail[/]";

@@ -8,7 +8,9 @@ internal static class TableReport
 {
     public static void Write(IAnsiConsole console, EvaluationReport report)
     {
-        console.MarkupLineInterpolated($"[bold]{report.Suite}[/]: {report.Candidate}{(report.Baseline is { } b ? $" against {b}" : "")}, {report.Cases.Count} cases x {report.Repeats} repeats on {report.Versions.Target}");
+        var variants = report.Baseline is { } baseline ? $"{report.Candidate} against {baseline}" : report.Candidate;
+        console.MarkupLineInterpolated(
+            $"[bold]{report.Suite}[/]: {variants}, {report.Cases.Count} cases x {report.Repeats} repeats on {report.Versions.Target}");
         console.Write(Cases(report));
         console.Write(Summary(report));
         Decision(console, report.Decision);

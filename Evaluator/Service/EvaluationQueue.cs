@@ -27,7 +27,8 @@ internal sealed partial class EvaluationQueue(
         await store.SaveAsync(record, cancellationToken);
         if (_waiting.Writer.TryWrite(record))
             return true;
-        await store.SaveAsync(record with { State = EvaluationState.Failed, FinishedAt = time.GetUtcNow(), Error = "The queue was full." }, CancellationToken.None);
+        var refused = record with { State = EvaluationState.Failed, FinishedAt = time.GetUtcNow(), Error = "The queue was full." };
+        await store.SaveAsync(refused, CancellationToken.None);
         return false;
     }
 

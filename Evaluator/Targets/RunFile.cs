@@ -37,7 +37,8 @@ internal sealed record RunFile(string Path, string Api, string? DevelopmentKey)
         }
         catch (Exception problem) when (problem is JsonException or IOException or UnauthorizedAccessException)
         {
-            throw new TargetException($"The run file {path} cannot be read ({problem.Message}); start the application again, or name a target with --url.", problem);
+            throw new TargetException(
+                $"The run file {path} cannot be read ({problem.Message}); start the application again, or name a target with --url.", problem);
         }
 
         throw new TargetException($"The run file {path} names no 'api'; start the application again, or name a target with --url.");
