@@ -33,14 +33,17 @@ public static class ConversationWriter
         var caller = call.Caller;
         var now = time.GetUtcNow();
         batch.Add(TouchSql, Value(caller.TenantId), Value(caller.UserId), Value(call.ConversationId), Value(call.Feature), Value(now.UtcDateTime));
-        foreach (var message in NewMessages(call.Request.Messages))
+        var messages = NewMessages(call.Request.Messages).ToList();
+        // Ids of one millisecond have no order of their own; sorted, they keep the order of the messages.
+        var ids = new Queue<Guid>(Enumerable.Range(0, messages.Count + 1).Select(_ => time.NewId()).Order());
+        foreach (var message in messages)
             Add(message.GetProperty("role").GetString()!, System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(message), model: null);
         if (call.Reply.HasContent)
             Add("assistant", AnswerJson(call.Reply.Text), call.Reply.Model);
 
         void Add(string role, ReadOnlySpan<byte> json, string? model)
         {
-            var messageId = time.NewId();
+            var messageId = ids.Dequeue();
             batch.Add(
                 MessageSql,
                 Value(caller.TenantId),

@@ -113,17 +113,18 @@ public sealed class LedgerTests(RunningApplication application)
             using var simulator = application.App.CreateHttpClient(company);
             var bill = await simulator.GetFromJsonAsync<JsonElement>("/control/bill?limit=100000", Cancelled);
             lines.AddRange(bill.GetProperty("lines").EnumerateArray().Where(l => l.GetProperty("billed").GetBoolean()).Select(l => new Line(
-                l.GetProperty("clientRequestId").GetGuid(),
-                new Tokens(
-                    l.GetProperty("inputTokens").GetInt64(),
-                    l.GetProperty("cachedInputTokens").GetInt64(),
-                    l.GetProperty("cacheWriteTokens").GetInt64(),
-                    l.GetProperty("outputTokens").GetInt64(),
-                    l.GetProperty("reasoningTokens").GetInt64()))));
+                l.GetProperty("clientRequestId").GetGuid(), TokensOf(l.GetProperty("tokens")))));
         }
 
         return lines;
     }
+
+    private static Tokens TokensOf(JsonElement tokens) => new(
+        tokens.GetProperty("input").GetInt64(),
+        tokens.GetProperty("cachedInput").GetInt64(),
+        tokens.GetProperty("cacheWrite").GetInt64(),
+        tokens.GetProperty("output").GetInt64(),
+        tokens.GetProperty("reasoning").GetInt64());
 
     private sealed record Tokens(long Input, long CachedInput, long CacheWrite, long Output, long Reasoning);
 
