@@ -1,1 +1,19 @@
-WebApplication.CreateBuilder(args).Build().Run();
+using AiAspire.Evaluator;
+using AiAspire.Evaluator.Cli;
+using AiAspire.Evaluator.Service;
+using AiAspire.ServiceDefaults;
+using Spectre.Console;
+
+// With a verb: the command line. Without: the service.
+if (EvaluatorCommands.IsCommandLine(args))
+    return await EvaluatorCommands.InvokeAsync(args, AnsiConsole.Console, CancellationToken.None);
+
+var builder = WebApplication.CreateBuilder(args);
+builder.AddServiceDefaults();
+builder.Services.AddEvaluationService();
+
+var app = builder.Build();
+app.MapDefaultEndpoints();
+app.MapEvaluations();
+await app.RunAsync();
+return 0;

@@ -1,1 +1,33 @@
-Console.WriteLine("not yet");
+using AiAspire.Core.Data;
+using AiAspire.Core.Models;
+using AiAspire.Migrator;
+using AiAspire.ServiceDefaults;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Npgsql;
+
+// Runs to completion before anything else starts: schema, roles, policies, prices and, in development, seed data.
+var builder = Host.CreateApplicationBuilder(args);
+builder.Configuration.AddShippedCatalog();
+builder.AddServiceDefaults();
+builder.Services.AddModelCatalogOptions();
+using var host = builder.Build();
+var services = host.Services;
+var cancellationToken = services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+
+var content = Required("aiaspire");
+var database = builder.Configuration.GetSection("Database").Get<DatabaseOptions>() ?? new DatabaseOptions();
+var seedOptions = builder.Configuration.GetSection("Seed").Get<SeedOptions>() ?? new SeedOptions();
+await ActivatorUtilities.CreateInstance<SchemaSetup>(services).RunAsync(content, Required("keystore"), database, cancellationToken);
+
+await using var dataSource = NpgsqlDataSource.Create(SchemaSetup.AsOwner(content));
+await using var db = new AiAspireDb(DataRegistration.Options(dataSource), TenantScope.Platform);
+var seed = ActivatorUtilities.CreateInstance<Seed>(services);
+await seed.PlatformAsync(db, cancellationToken);
+await ActivatorUtilities.CreateInstance<PriceSync>(services).RunAsync(db, cancellationToken);
+if (seedOptions is { Enabled: true, DevelopmentKey: { Length: > 0 } key })
+    await seed.DevelopmentAsync(db, key, cancellationToken);
+
+string Required(string name) => builder.Configuration.GetConnectionString(name)
+    ?? throw new InvalidOperationException($"ConnectionStrings:{name} is missing. Start through the AppHost, or set ConnectionStrings__{name}.");

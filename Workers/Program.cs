@@ -1,1 +1,34 @@
-WebApplication.CreateBuilder(args).Build().Run();
+using AiAspire.Core.Chat;
+using AiAspire.Core.Encryption;
+using AiAspire.Core.Jobs;
+using AiAspire.Core.Ledger;
+using AiAspire.Core.Models;
+using AiAspire.ServiceDefaults;
+using AiAspire.Workers.Jobs;
+using AiAspire.Workers.Schedules;
+
+var builder = WebApplication.CreateBuilder(args);
+builder.Configuration.AddShippedCatalog();
+builder.AddServiceDefaults();
+builder.AddPostgres("aiaspire");
+builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection);
+builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
+builder.AddRedis("redis");
+
+builder.Services.AddChat(http => http.WithoutStandardResilience());
+builder.Services.AddOptions<JobRunnerOptions>()
+    .BindConfiguration(JobRunnerOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
+    .ValidateDataAnnotations()
+    .ValidateOnStart();
+builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddSingleton<IJobHandler, ChatJob>();
+builder.Services.AddSingleton<JobHandlers>();
+builder.Services.AddSingleton<JobExecution>();
+builder.Services.AddSingleton<JobSignal>();
+builder.Services.AddHostedService(provider => provider.GetRequiredService<JobSignal>());
+builder.Services.AddHostedService<JobRunner>();
+builder.AddSchedules();
+
+var app = builder.Build();
+app.MapDefaultEndpoints();
+app.Run();

@@ -1,0 +1,57 @@
+using System.Globalization;
+using AiAspire.Core.Wire;
+
+namespace AiAspire.Api.Chat;
+
+/// <summary>What a response says about itself, for dashboards and for the curious; the names that OpenAI uses where it has one.</summary>
+internal static class ChatHeaders
+{
+    public const string Cost = "x-aiaspire-cost-usd";
+    public const string Conversation = "x-aiaspire-conversation";
+
+    public static void Write(HttpResponse response, ChatCall call, TimeProvider time)
+    {
+        var headers = response.Headers;
+        headers[Conversation] = call.ConversationId.ToString();
+        if (call.Limit is { } limit)
+        {
+            headers["x-ratelimit-limit-tokens"] = Text(limit.Limit);
+            headers["x-ratelimit-remaining-tokens"] = Text(limit.Remaining);
+            headers["x-ratelimit-reset-tokens"] = Duration(limit.Reset);
+            headers["x-aiaspire-limit"] = limit.Name;
+        }
+
+        if (call.Attempts.Count == 0)
+            return;
+        var last = call.Attempts[^1];
+        headers["x-aiaspire-attempts"] = string.Join(", ", call.Attempts.Select(Describe));
+        headers["x-aiaspire-model"] = last.Target.Target.Model.Id;
+        headers["x-aiaspire-overhead-ms"] = Text(Overhead(call, time));
+        if (call.ChargedCost is { } cost)
+            headers[Cost] = cost.ToString("0.#########", CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Milliseconds of the call so far that were not spent waiting for a provider.</summary>
+    private static double Overhead(ChatCall call, TimeProvider time)
+    {
+        var waited = call.Attempts.Sum(a => (a.Outcome == AttemptOutcome.Open ? time.GetElapsedTime(a.StartTimestamp) : a.Latency).TotalMilliseconds);
+        return Math.Max(0, time.GetElapsedTime(call.StartTimestamp).TotalMilliseconds - waited);
+    }
+
+    private static string Describe(Attempt attempt)
+        => $"{attempt.Target.Target.Provider}/{attempt.Target.Target.UpstreamModel};status={attempt.Status?.ToString(CultureInfo.InvariantCulture) ?? "none"}"
+            + (attempt.ErrorCode is { } code ? $";error={code}" : "");
+
+    /// <summary>OpenAI's form: <c>6m0s</c>, <c>1.5s</c>, <c>120ms</c>.</summary>
+    internal static string Duration(TimeSpan time)
+    {
+        if (time < TimeSpan.FromSeconds(1))
+            return $"{Text(Math.Max(0, Math.Ceiling(time.TotalMilliseconds)))}ms";
+        var text = time.TotalHours >= 1 ? $"{(int)time.TotalHours}h" : "";
+        if (time.TotalMinutes >= 1)
+            text += $"{time.Minutes}m";
+        return text + $"{time.Seconds}s";
+    }
+
+    private static string Text(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);
+}

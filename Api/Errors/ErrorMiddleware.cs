@@ -1,0 +1,67 @@
+using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+
+namespace AiAspire.Api.Errors;
+
+/// <summary>Turns whatever goes wrong into OpenAI's error body; what is unforeseen is logged and told without its details.</summary>
+internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddleware> logger)
+{
+    private const int ClientClosedRequest = 499;
+
+    public async Task InvokeAsync(HttpContext http)
+    {
+        try
+        {
+            await next(http);
+            await ExplainEmptyAsync(http);
+        }
+        catch (WireException e)
+        {
+            LogRefused(logger, http.Request.Method, http.Request.Path, e.Status, e.Code, e.Message);
+            await ErrorWriter.WriteAsync(http, e);
+        }
+        catch (IdentityException e)
+        {
+            await ErrorWriter.WriteAsync(http, e.Forbidden ? StatusCodes.Status403Forbidden : StatusCodes.Status401Unauthorized, ErrorBody.From(e));
+        }
+        catch (BadHttpRequestException e)
+        {
+            var code = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "request_too_large" : "invalid_request";
+            await ErrorWriter.WriteAsync(http, e.StatusCode, new ErrorBody(new ErrorDetail(e.Message, "invalid_request_error", null, code)));
+        }
+        catch (Exception e) when (http.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
+        {
+            if (!http.Response.HasStarted)
+                http.Response.StatusCode = ClientClosedRequest;
+        }
+        catch (Exception e)
+        {
+            LogFailed(logger, http.Request.Method, http.Request.Path, e);
+            await ErrorWriter.WriteAsync(http, StatusCodes.Status500InternalServerError, new ErrorBody(new ErrorDetail(
+                $"Something went wrong on our side. Name the request id {http.Response.Headers[RequestIds.Header]} when you report it.", "server_error", null, "internal_error")));
+        }
+    }
+
+    /// <summary>A status without a body (no route, wrong method) gets one.</summary>
+    private static Task ExplainEmptyAsync(HttpContext http)
+    {
+        var response = http.Response;
+        if (response.HasStarted || response.StatusCode < 400 || response.ContentType is not null)
+            return Task.CompletedTask;
+        var message = response.StatusCode switch
+        {
+            StatusCodes.Status404NotFound => $"There is nothing at {http.Request.Method} {http.Request.Path}. The routes are listed at /openapi/v1.json.",
+            StatusCodes.Status405MethodNotAllowed => $"{http.Request.Method} is not allowed at {http.Request.Path}; allowed: {response.Headers.Allow}.",
+            StatusCodes.Status415UnsupportedMediaType => "Send JSON with Content-Type: application/json.",
+            _ => "The request was refused.",
+        };
+        return ErrorWriter.WriteAsync(http, response.StatusCode, new ErrorBody(new ErrorDetail(
+            message, "invalid_request_error", null, response.StatusCode == StatusCodes.Status404NotFound ? "not_found" : null)));
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Method} {Path} refused with {Status} {Code}: {Reason}")]
+    private static partial void LogRefused(ILogger logger, string method, string path, int status, string? code, string reason);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
+    private static partial void LogFailed(ILogger logger, string method, string path, Exception exception);
+}

@@ -1,0 +1,69 @@
+using System.Globalization;
+using System.Text.Json;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.Primitives;
+
+namespace AiAspire.Api.Errors;
+
+/// <summary>Writes errors in OpenAI's shape, with the headers that its SDKs obey.</summary>
+internal static class ErrorWriter
+{
+    public static Task WriteAsync(HttpContext http, int status, ErrorBody body)
+        => WriteAsync(http, status, JsonSerializer.SerializeToUtf8Bytes(body, ErrorJson.Default.ErrorBody));
+
+    public static Task WriteAsync(HttpContext http, WireException exception)
+    {
+        SetRetryHeaders(http.Response.Headers, exception);
+        return WriteAsync(http, exception.Status, BodyOf(exception));
+    }
+
+    /// <summary>The provider's own error when it is one, so that the caller sees its message and code; else ours.</summary>
+    public static ReadOnlyMemory<byte> BodyOf(WireException exception)
+        => IsErrorObject(exception.UpstreamBody)
+            ? exception.UpstreamBody
+            : JsonSerializer.SerializeToUtf8Bytes(ErrorBody.From(exception), ErrorJson.Default.ErrorBody);
+
+    private static async Task WriteAsync(HttpContext http, int status, ReadOnlyMemory<byte> json)
+    {
+        if (http.Response.HasStarted)
+            return;
+        http.Response.StatusCode = status;
+        http.Response.ContentType = "application/json";
+        http.Response.ContentLength = json.Length;
+        await http.Response.Body.WriteAsync(json, http.RequestAborted);
+    }
+
+    private static void SetRetryHeaders(IHeaderDictionary headers, WireException exception)
+    {
+        if (exception.RetryAfter is { } wait)
+        {
+            // Seconds, rounded up: a caller that comes back at that second must not be early (RFC 9110 §10.2.3).
+            headers.RetryAfter = Math.Max(1, (long)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+            headers["retry-after-ms"] = Math.Max(1, (long)Math.Ceiling(wait.TotalMilliseconds)).ToString(CultureInfo.InvariantCulture);
+        }
+
+        if (exception.ShouldRetry is { } retry)
+            headers["x-should-retry"] = new StringValues(retry ? "true" : "false");
+    }
+
+    private static bool IsErrorObject(ReadOnlyMemory<byte> json)
+    {
+        if (json.IsEmpty)
+            return false;
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            return document.RootElement.ValueKind == JsonValueKind.Object
+                && document.RootElement.TryGetProperty("error", out var error)
+                && error.ValueKind == JsonValueKind.Object
+                && error.TryGetProperty("message", out _)
+                && error.TryGetProperty("type", out _)
+                && error.TryGetProperty("param", out _)
+                && error.TryGetProperty("code", out _);
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+using AiAspire.Core.Limits;
+using AiAspire.Core.Models;
+using AiAspire.Core.Rollouts;
+using AiAspire.Core.Routing;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace AiAspire.Core.Chat;
+
+/// <summary>The way of a chat request: each step wraps the next, the last one calls the provider.</summary>
+public sealed class ChatPipeline
+{
+    private readonly ChatNext _entry;
+
+    public ChatPipeline(SettleStep settle, KillSwitchStep killSwitch, AdmitStep admit, LimitStep limit, RouteStep route)
+    {
+        IChatStep[] steps = [settle, killSwitch, admit, limit, route];
+        ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
+        foreach (var step in steps.Reverse())
+        {
+            var inner = next;
+            next = (call, cancellationToken) => step.InvokeAsync(call, inner, cancellationToken);
+        }
+
+        _entry = next;
+    }
+
+    /// <summary>
+    /// Runs the call. The enumeration ends normally only when the whole reply was delivered and settled; enumerate it to its end, or
+    /// dispose it, for the call to be settled.
+    /// </summary>
+    /// <exception cref="WireException">Refused, or failed for good.</exception>
+    public IAsyncEnumerable<ChatEvent> RunAsync(ChatCall call, CancellationToken cancellationToken) => _entry(call, cancellationToken);
+}
+
+public static class ChatRegistration
+{
+    /// <summary>The pipeline and everything beneath it but the connections, which are the host's to make.</summary>
+    public static IServiceCollection AddChat(this IServiceCollection services, Action<IHttpClientBuilder> configureProviderHttp)
+    {
+        Data.DataRegistration.AddTenantSessions(services);
+        Tenancy.TenancyRegistration.AddTenancy(services);
+        Encryption.EncryptionRegistration.AddContentEncryption(services);
+        services.AddModelCatalog();
+        Providers.ProvidersRegistration.AddProviders(services, configureProviderHttp);
+        Ledger.LedgerRegistration.AddLedger(services);
+        services.AddKillSwitches();
+        services.AddLimits();
+        services.AddSingleton<TokenCounter>();
+        services.AddSingleton<AdmitStep>();
+        services.AddSingleton<RouteStep>();
+        services.AddSingleton<ChatMetrics>();
+        services.AddSingleton<SettleStep>();
+        services.AddSingleton<ChatPipeline>();
+        return services;
+    }
+}

@@ -1,0 +1,13 @@
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+
+namespace AiAspire.Core.Ledger;
+
+public static class LedgerRegistration
+{
+    /// <summary>The service key of the <see cref="NpgsqlDataSource"/> with the ledger role.</summary>
+    public const string LedgerConnection = "ledger";
+
+    public static IServiceCollection AddLedger(this IServiceCollection services)
+        => services.AddSingleton(provider => new OpenAttempts(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)));
+}

@@ -1,0 +1,143 @@
+using System.ComponentModel.DataAnnotations;
+using Microsoft.Extensions.Options;
+
+namespace AiAspire.Core.Models;
+
+/// <summary>The wire that a provider speaks.</summary>
+public enum ProviderWire
+{
+    /// <summary>OpenAI's chat completions, as also spoken by Azure OpenAI, vLLM, Ollama and others.</summary>
+    OpenAI,
+
+    /// <summary>Anthropic's messages.</summary>
+    Anthropic,
+}
+
+/// <summary>How a provider is called.</summary>
+public enum ProviderClient
+{
+    /// <summary>The wire's default: verbatim HTTP for OpenAI's, the official SDK for Anthropic's.</summary>
+    Default,
+
+    /// <summary>Through <c>Microsoft.Extensions.AI</c>'s client over the company's official SDK, whatever the wire.</summary>
+    Sdk,
+}
+
+public enum ModelKind
+{
+    Chat,
+    Embedding,
+    Moderation,
+}
+
+/// <summary>Sections <c>Providers</c> and <c>Aliases</c>; the shipped <c>catalog.json</c> lies beneath what configuration adds.</summary>
+public sealed class CatalogOptions
+{
+    public Dictionary<string, ProviderOptions> Providers { get; init; } = new(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>A name that callers may use, and the models it stands for, first choice first.</summary>
+    public Dictionary<string, string[]> Aliases { get; init; } = new(StringComparer.OrdinalIgnoreCase);
+}
+
+public sealed class ProviderOptions
+{
+    /// <summary>The company; a fallback is to be of another one.</summary>
+    public string Company { get; init; } = "";
+
+    public ProviderWire Wire { get; init; }
+
+    public ProviderClient Client { get; init; }
+
+    /// <summary>For OpenAI's wire with its version, as SDKs take it (<c>https://api.openai.com/v1</c>); for Anthropic's without.</summary>
+    public Uri? BaseAddress { get; init; }
+
+    /// <summary>The provider's models are offered only when this is set; <c>none</c> for servers that ask for no key.</summary>
+    public string? ApiKey { get; init; }
+
+    /// <summary>The field in which an output cap is sent when the caller named none: <c>max_completion_tokens</c> or, for older servers, <c>max_tokens</c>.</summary>
+    public string MaxTokensField { get; init; } = "max_completion_tokens";
+
+    /// <summary>Seconds until the first byte of the reply. Default 120.</summary>
+    public double FirstTokenSeconds { get; init; } = 120;
+
+    /// <summary>Seconds without a byte within a stream. Default 60.</summary>
+    public double IdleSeconds { get; init; } = 60;
+
+    public List<ModelOptions> Models { get; init; } = [];
+}
+
+public sealed class ModelOptions
+{
+    /// <summary>The name callers use; unique over all enabled providers.</summary>
+    public string Id { get; init; } = "";
+
+    /// <summary>The provider's name of it, when that differs (a deployment on Azure).</summary>
+    public string? UpstreamModel { get; init; }
+
+    public ModelKind Kind { get; init; }
+
+    /// <summary>Tokens of input and output together.</summary>
+    public int ContextWindow { get; init; } = 128_000;
+
+    public int MaxOutputTokens { get; init; } = 16_384;
+
+    public DateTimeOffset Created { get; init; } = new(2025, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    /// <summary>US dollars per million tokens. A model without a price is refused, never served at $0.</summary>
+    public PriceOptions? Price { get; init; }
+}
+
+public sealed class PriceOptions
+{
+    [Required]
+    public decimal? Input { get; init; }
+
+    [Required]
+    public decimal? Output { get; init; }
+
+    /// <summary>Default: as <see cref="Input"/>.</summary>
+    public decimal? CachedInput { get; init; }
+
+    /// <summary>Default: as <see cref="Input"/>.</summary>
+    public decimal? CacheWrite { get; init; }
+}
+
+internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
+{
+    public ValidateOptionsResult Validate(string? name, CatalogOptions options)
+    {
+        var faults = new List<string>();
+        var known = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (id, provider) in options.Providers)
+        {
+            if (provider.BaseAddress is not { IsAbsoluteUri: true, Scheme: "http" or "https" })
+                faults.Add($"Providers:{id}:BaseAddress must be an absolute http(s) address.");
+            if (provider.MaxTokensField is not ("max_completion_tokens" or "max_tokens"))
+                faults.Add($"Providers:{id}:MaxTokensField must be max_completion_tokens or max_tokens.");
+            if (provider.FirstTokenSeconds <= 0 || provider.IdleSeconds <= 0)
+                faults.Add($"Providers:{id}: FirstTokenSeconds and IdleSeconds must be above 0.");
+            for (var i = 0; i < provider.Models.Count; i++)
+            {
+                var model = provider.Models[i];
+                var path = $"Providers:{id}:Models:{i}";
+                if (string.IsNullOrWhiteSpace(model.Id))
+                    faults.Add($"{path}:Id is missing.");
+                else if (!known.Add(model.Id))
+                    faults.Add($"{path}:Id '{model.Id}' is given twice.");
+                if (model.ContextWindow <= 0 || model.MaxOutputTokens <= 0)
+                    faults.Add($"{path}: ContextWindow and MaxOutputTokens must be above 0.");
+                if (model.Price is { } price && (price.Input is null or < 0 || price.Output is null or < 0 || price.CachedInput < 0 || price.CacheWrite < 0))
+                    faults.Add($"{path}:Price needs Input and Output, in US dollars per million tokens, none below 0.");
+            }
+        }
+
+        foreach (var (alias, targets) in options.Aliases)
+        {
+            if (targets.Length == 0)
+                faults.Add($"Aliases:{alias} names no model.");
+            faults.AddRange(targets.Where(t => !known.Contains(t)).Select(t => $"Aliases:{alias} names the unknown model '{t}'."));
+        }
+
+        return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
+    }
+}

@@ -1,0 +1,81 @@
+using System.Text;
+using System.Text.Json;
+using Microsoft.ML.Tokenizers;
+
+namespace AiAspire.Core.Models;
+
+/// <summary>
+/// Counts tokens where the provider's own count is missing. Uses o200k_base for every model: exact for OpenAI's current models, an
+/// estimate for the rest, and marked as such in the ledger (<see cref="UsageSource"/>).
+/// </summary>
+public sealed class TokenCounter
+{
+    /// <summary>What the chat format adds to each message, and to the reply's start (OpenAI cookbook, "How to count tokens").</summary>
+    private const int TokensPerMessage = 3;
+
+    /// <summary>Fewer bytes a token than any language in ordinary text, so that a reservation is rarely short.</summary>
+    public const int ReservedBytesPerToken = 3;
+
+    /// <summary>An image's tokens at low detail; high detail is several times this and settled by the provider's count.</summary>
+    private const int TokensPerImage = 85;
+
+    private readonly Lazy<Tokenizer> _tokenizer = new(() => TiktokenTokenizer.CreateForEncoding("o200k_base"));
+
+    /// <summary>A quick upper guess for a reservation, from the length of the texts alone.</summary>
+    public static long EstimateInput(JsonElement messages)
+    {
+        long bytes = 0, images = 0, count = 0;
+        foreach (var message in messages.EnumerateArray())
+        {
+            count++;
+            foreach (var property in message.EnumerateObject())
+                Measure(property.Value, ref bytes, ref images);
+        }
+
+        return (bytes / ReservedBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
+    }
+
+    private static void Measure(JsonElement value, ref long bytes, ref long images)
+    {
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.String:
+                var text = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value);
+                if (text.StartsWith("\"data:image/"u8))
+                    images++;
+                else
+                    bytes += text.Length - 2;
+                break;
+            case JsonValueKind.Object:
+                foreach (var property in value.EnumerateObject())
+                    Measure(property.Value, ref bytes, ref images);
+                break;
+            case JsonValueKind.Array:
+                foreach (var item in value.EnumerateArray())
+                    Measure(item, ref bytes, ref images);
+                break;
+        }
+    }
+
+    /// <summary>The input tokens of the messages' texts.</summary>
+    public long CountInput(JsonElement messages)
+    {
+        long tokens = TokensPerMessage;
+        foreach (var message in messages.EnumerateArray())
+        {
+            tokens += TokensPerMessage + 1;
+            if (!message.TryGetProperty("content", out var content))
+                continue;
+            if (content.ValueKind == JsonValueKind.String)
+                tokens += Count(content.GetString()!);
+            else if (content.ValueKind == JsonValueKind.Array)
+                tokens += content.EnumerateArray().Sum(part => part.TryGetProperty("text", out var text) ? Count(text.GetString()!) : TokensPerImage);
+        }
+
+        return tokens;
+    }
+
+    public long Count(ReadOnlySpan<byte> utf8) => utf8.IsEmpty ? 0 : Count(Encoding.UTF8.GetString(utf8));
+
+    private long Count(string text) => _tokenizer.Value.CountTokens(text);
+}

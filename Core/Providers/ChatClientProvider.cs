@@ -1,0 +1,80 @@
+using System.ClientModel;
+using System.Runtime.CompilerServices;
+using AiAspire.Core.Models;
+using AiAspire.Core.Wire;
+using Anthropic.Exceptions;
+using Microsoft.Extensions.AI;
+
+namespace AiAspire.Core.Providers;
+
+/// <summary>
+/// A provider behind an <see cref="IChatClient"/>: one of another wire, or any library's client. The request is translated; what
+/// the translation cannot carry is refused by name, before the route is taken.
+/// </summary>
+public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFactory clients, TimeProvider time) : IChatProvider
+{
+    public string? FindUnsupported(ChatRequest request) => ChatClientRequest.FindUnsupported(request) ?? binding.FindUnsupported(request);
+
+    public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var target = attempt.Target.Target;
+        using var deadline = new Deadline(target.Settings, time, cancellationToken);
+        using var http = clients.CreateClient(ProvidersRegistration.HttpClientName);
+        using var client = binding.Create(target, http, attempt.AttemptId);
+        var messages = ChatClientRequest.Messages(call.Request);
+        var options = ChatClientRequest.Options(call.Request, target.UpstreamModel, call.OutputCap);
+        var writer = new ChatClientReply(call.Reply, target.UpstreamModel, time.GetUtcNow());
+        if (!call.Request.Stream)
+        {
+            yield return writer.Completion(await ExplainedAsync(() => client.GetResponseAsync(messages, options, deadline.Token), deadline));
+            attempt.Status = 200;
+            yield break;
+        }
+
+        await using var updates = client.GetStreamingResponseAsync(messages, options, deadline.Token).GetAsyncEnumerator(deadline.Token);
+        while (await ExplainedAsync(() => updates.MoveNextAsync().AsTask(), deadline))
+        {
+            attempt.Status = 200;
+            deadline.Next();
+            foreach (var chunk in writer.Chunks(updates.Current))
+                yield return chunk;
+        }
+
+        // A client that saw its stream end early may simply stop: without a finish reason the reply is not whole.
+        if (!writer.IsFinished)
+            throw new ProviderException("cut", "The provider's stream ended before it was complete.", attempt.Status);
+        yield return writer.UsageChunk();
+    }
+
+    private static async Task<T> ExplainedAsync<T>(Func<Task<T>> send, Deadline deadline)
+    {
+        try
+        {
+            return await send();
+        }
+        catch (AnthropicApiException e)
+        {
+            throw ProviderErrors.FromStatus((int)e.StatusCode, ReadOnlyMemory<byte>.Empty, null, e);
+        }
+        catch (ClientResultException e) when (e.Status > 0)
+        {
+            throw ProviderErrors.FromStatus(e.Status, ReadOnlyMemory<byte>.Empty, null, e);
+        }
+        catch (AnthropicException e) when (e.InnerException is HttpRequestException or IOException or OperationCanceledException)
+        {
+            throw deadline.Explain(e.InnerException);
+        }
+        catch (AnthropicSseException e)
+        {
+            throw new ProviderException("stream_error", "The provider ended its reply with an error.", inner: e);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
+        {
+            throw deadline.Explain(e);
+        }
+        catch (Exception e) when (e is System.Text.Json.JsonException or AnthropicInvalidDataException or FormatException)
+        {
+            throw new ProviderException("malformed", "The provider sent something that is not a reply.", inner: e);
+        }
+    }
+}

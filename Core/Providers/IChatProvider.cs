@@ -1,0 +1,35 @@
+using AiAspire.Core.Wire;
+
+namespace AiAspire.Core.Providers;
+
+/// <summary>Calls one provider for one attempt.</summary>
+public interface IChatProvider
+{
+    /// <summary>The first field of the request that this provider cannot carry; null when it carries all. Nothing is dropped silently.</summary>
+    string? FindUnsupported(ChatRequest request);
+
+    /// <summary>
+    /// Sends the request and yields the reply's events, reading each into <see cref="ChatCall.Reply"/>. The enumeration ends normally
+    /// only when the reply is whole.
+    /// </summary>
+    /// <exception cref="ProviderException">The provider refused or failed.</exception>
+    IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, CancellationToken cancellationToken);
+}
+
+/// <summary>A provider did not give a whole reply.</summary>
+public sealed class ProviderException(string code, string message, int? status = null, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>A stable word: <c>rate_limited</c>, <c>timeout</c>, <c>connection_failed</c>, <c>cut</c>, <c>malformed</c>, <c>refused</c>, <c>auth_failed</c>, <c>server_error</c>, <c>stream_error</c>.</summary>
+    public string Code { get; } = code;
+
+    /// <summary>HTTP status; null when none came.</summary>
+    public int? Status { get; } = status;
+
+    public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>The provider's error body.</summary>
+    public ReadOnlyMemory<byte> Body { get; init; }
+
+    /// <summary>The caller's request was at fault: another target would refuse it too, and the provider is healthy.</summary>
+    public bool IsCallersFault => Code == "refused";
+}

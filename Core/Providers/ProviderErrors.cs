@@ -1,0 +1,53 @@
+using System.Globalization;
+using System.Net;
+
+namespace AiAspire.Core.Providers;
+
+/// <summary>What a provider's HTTP status means for the route.</summary>
+internal static class ProviderErrors
+{
+    /// <summary>An error page larger than this is not read: it is no API's error object.</summary>
+    private const int MaxBodyBytes = 64 * 1024;
+
+    public static async Task<ProviderException> FromResponseAsync(HttpResponseMessage response, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var body = ReadOnlyMemory<byte>.Empty;
+        try
+        {
+            if (response.Content.Headers.ContentLength is null or <= MaxBodyBytes)
+                body = await response.Content.ReadAsByteArrayAsync(cancellationToken);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            // The status says enough; its body is a courtesy.
+            body = ReadOnlyMemory<byte>.Empty;
+        }
+
+        return FromStatus((int)response.StatusCode, body, RetryAfter(response, time));
+    }
+
+    public static ProviderException FromStatus(int status, ReadOnlyMemory<byte> body, TimeSpan? retryAfter, Exception? inner = null)
+    {
+        var (code, message) = (HttpStatusCode)status switch
+        {
+            HttpStatusCode.TooManyRequests => ("rate_limited", "The provider is limiting our requests."),
+            // Our key was refused, or its account: nothing the caller can mend.
+            HttpStatusCode.Unauthorized or HttpStatusCode.PaymentRequired or HttpStatusCode.Forbidden => ("auth_failed", "The provider refused our credentials."),
+            HttpStatusCode.NotFound => ("model_unavailable", "The provider does not know the model."),
+            HttpStatusCode.RequestTimeout or HttpStatusCode.Conflict => ("server_error", "The provider asked to try again."),
+            >= HttpStatusCode.BadRequest and < HttpStatusCode.InternalServerError => ("refused", "The provider refused the request."),
+            _ => ("server_error", "The provider failed."),
+        };
+        return new ProviderException(code, message, status, inner) { Body = body, RetryAfter = retryAfter };
+    }
+
+    /// <summary><c>retry-after-ms</c>, else <c>Retry-After</c> in seconds or as a date (RFC 9110 §10.2.3).</summary>
+    private static TimeSpan? RetryAfter(HttpResponseMessage response, TimeProvider time)
+    {
+        if (response.Headers.TryGetValues("retry-after-ms", out var values)
+            && double.TryParse(values.First(), NumberStyles.Float, CultureInfo.InvariantCulture, out var milliseconds) && milliseconds >= 0)
+            return TimeSpan.FromMilliseconds(Math.Min(milliseconds, int.MaxValue));
+        var header = response.Headers.RetryAfter;
+        return header?.Delta ?? (header?.Date - time.GetUtcNow() is { } wait && wait > TimeSpan.Zero ? wait : null);
+    }
+}

@@ -1,0 +1,67 @@
+using AiAspire.Core.Models;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace AiAspire.Core.Providers;
+
+/// <summary>Makes an <see cref="IChatClient"/> for an attempt on a target; any library's client will do.</summary>
+/// <param name="target">The model and its provider.</param>
+/// <param name="httpClient">The pooled client to send with.</param>
+/// <param name="attemptId">To be sent as <c>X-Client-Request-Id</c>.</param>
+public delegate IChatClient ChatClientFactory(ModelTarget target, HttpClient httpClient, Guid attemptId);
+
+/// <summary>How an <see cref="IChatClient"/> stands in for a provider.</summary>
+/// <param name="Create">Makes the client.</param>
+/// <param name="FindUnsupported">The first field that <see cref="ChatOptions"/> has room for but this client would drop; null when none.</param>
+public sealed record ChatClientBinding(ChatClientFactory Create, Func<ChatRequest, string?> FindUnsupported);
+
+/// <summary>Finds the provider client of a target.</summary>
+public sealed class ChatProviders(OpenAiProvider openAi, [FromKeyedServices(ProviderWire.OpenAI)] ChatClientProvider openAiSdk, [FromKeyedServices(ProviderWire.Anthropic)] ChatClientProvider anthropicSdk)
+{
+    public IChatProvider For(ModelTarget target) => (target.Settings.Wire, target.Settings.Client) switch
+    {
+        (ProviderWire.OpenAI, ProviderClient.Default) => openAi,
+        (ProviderWire.OpenAI, ProviderClient.Sdk) => openAiSdk,
+        (ProviderWire.Anthropic, _) => anthropicSdk,
+        _ => throw new InvalidOperationException($"Provider '{target.Provider}' has an unknown wire."),
+    };
+}
+
+public static class ProvidersRegistration
+{
+    public const string HttpClientName = "provider";
+
+    /// <summary>The value of <see cref="ProviderOptions.ApiKey"/> for servers that ask for no key.</summary>
+    public const string NoKey = "none";
+
+    /// <summary>
+    /// Registers the provider clients over one pooled <see cref="HttpClient"/>. <paramref name="configureHttp"/> takes off what the host
+    /// puts on every client: the route owns retries, breakers and time limits here.
+    /// </summary>
+    public static IServiceCollection AddProviders(this IServiceCollection services, Action<IHttpClientBuilder> configureHttp)
+    {
+        var http = services.AddHttpClient(HttpClientName, client => client.Timeout = Timeout.InfiniteTimeSpan)
+            .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
+            {
+                PooledConnectionLifetime = TimeSpan.FromMinutes(10),
+                PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1),
+                ConnectTimeout = TimeSpan.FromSeconds(10),
+                // A caller who leaves must cost nothing more: without this, a cancelled reply is drained for two seconds first.
+                ResponseDrainTimeout = TimeSpan.Zero,
+                UseCookies = false,
+                AllowAutoRedirect = false,
+                AutomaticDecompression = System.Net.DecompressionMethods.All,
+            })
+            .SetHandlerLifetime(Timeout.InfiniteTimeSpan);
+        configureHttp(http);
+        services.AddSingleton<OpenAiProvider>();
+        services.AddChatClientProvider(ProviderWire.OpenAI, new ChatClientBinding(SdkChatClients.OpenAi, static _ => null));
+        services.AddChatClientProvider(ProviderWire.Anthropic, new ChatClientBinding(SdkChatClients.Anthropic, SdkChatClients.FindUnsupportedByAnthropic));
+        services.AddSingleton<ChatProviders>();
+        return services;
+    }
+
+    private static void AddChatClientProvider(this IServiceCollection services, ProviderWire wire, ChatClientBinding binding)
+        => services.AddKeyedSingleton(wire, (provider, _) => ActivatorUtilities.CreateInstance<ChatClientProvider>(provider, binding));
+}

@@ -1,0 +1,54 @@
+using System.Runtime.CompilerServices;
+using AiAspire.Core.Models;
+using AiAspire.Core.Providers;
+using AiAspire.Core.Wire;
+
+namespace AiAspire.Core.Routing;
+
+/// <summary>Decides which targets may serve the call: those of the model that the caller's tier allows, that have a price, and that can carry every field.</summary>
+public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProviders providers) : IChatStep
+{
+    public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        Admit(call);
+        await foreach (var reply in next(call, cancellationToken))
+            yield return reply;
+    }
+
+    private void Admit(ChatCall call)
+    {
+        var request = call.Request;
+        var entitlements = call.Caller.Entitlements;
+        var targets = catalog.Route(request.Model);
+        // Not allowed and not there look the same: the answer tells nobody which models others have.
+        if (targets.Count == 0 || !entitlements.AllowsModel(request.Model))
+            throw WireException.ModelNotFound(request.Model);
+        if (!entitlements.AllowsFeature(call.Feature))
+            throw new WireException(403, "permission_error", "feature_not_in_tier", $"The feature '{call.Feature}' is not part of the tier '{entitlements.Tier}'.", "X-AiAspire-Feature");
+        if (targets[0].Model.Kind != ModelKind.Chat)
+            throw WireException.BadRequest($"The model `{request.Model}` is not a chat model.", "model", "model_not_supported");
+        var priced = targets.Select(t => (Target: t, Price: prices.Find(t))).Where(t => t.Price is not null).Select(t => new PricedTarget(t.Target, t.Price!)).ToList();
+        if (priced.Count == 0)
+            throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it a Price in the catalog.", "model");
+        var unsupported = priced.Select(t => providers.For(t.Target).FindUnsupported(request)).ToList();
+        call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
+        if (call.Route.Count == 0)
+            throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
+        call.EstimatedInput = TokenCounter.EstimateInput(request.Messages);
+        CheckContext(call);
+        call.OutputCap = Math.Min(request.MaxOutputTokens ?? entitlements.DefaultMaxOutputTokens, call.Route.Min(t => t.Target.Model.MaxOutputTokens));
+    }
+
+    /// <summary>A prompt that surely exceeds every target is refused before money is reserved for it; the provider's own count decides the rest.</summary>
+    private static void CheckContext(ChatCall call)
+    {
+        // No tokenizer puts more bytes of ordinary text into one token than this.
+        const int MostBytesPerToken = 8;
+        var window = call.Route.Max(t => t.Target.Model.ContextWindow);
+        if (call.EstimatedInput * TokenCounter.ReservedBytesPerToken / MostBytesPerToken > window)
+        {
+            throw WireException.BadRequest(
+                $"This model's maximum context length is {window} tokens, and the messages have far more.", "messages", "context_length_exceeded");
+        }
+    }
+}

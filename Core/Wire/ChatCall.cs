@@ -1,0 +1,134 @@
+using AiAspire.Core.Data;
+using AiAspire.Core.Models;
+using AiAspire.Core.Tenancy;
+
+namespace AiAspire.Core.Wire;
+
+/// <summary>Why a call is made. Calls of our own run the same pipeline but skip the steps that would recurse.</summary>
+public enum CallPurpose
+{
+    /// <summary>For a caller.</summary>
+    Serve,
+
+    /// <summary>For a job that a caller queued.</summary>
+    Job,
+}
+
+/// <summary>One request on its way through the pipeline: what came in, and what each step found out or decided.</summary>
+public sealed class ChatCall
+{
+    public required Guid RequestId { get; init; }
+
+    public required Caller Caller { get; init; }
+
+    public required ChatRequest Request { get; init; }
+
+    public CallPurpose Purpose { get; init; }
+
+    /// <summary>The product feature that the caller names (<c>X-AiAspire-Feature</c>); a dimension of cost and limits.</summary>
+    public string Feature { get; init; } = "chat";
+
+    public required DateTimeOffset StartedAt { get; init; }
+
+    /// <summary>The conversation this belongs to; a new one when the caller named none.</summary>
+    public required Guid ConversationId { get; init; }
+
+    /// <summary>Monotonic, for durations.</summary>
+    public long StartTimestamp { get; init; }
+
+    /// <summary>The targets that may serve, first choice first; set by routing's admission.</summary>
+    public IReadOnlyList<PricedTarget> Route { get; set; } = [];
+
+    /// <summary>Input tokens as estimated before the call.</summary>
+    public long EstimatedInput { get; set; }
+
+    /// <summary>Most output tokens per choice; sent upstream.</summary>
+    public int OutputCap { get; set; }
+
+    /// <summary>What is left of the tightest window after this call was reserved; for the response headers.</summary>
+    public LimitState? Limit { get; set; }
+
+    /// <summary>Every call made to a provider, in order.</summary>
+    public List<Attempt> Attempts { get; } = [];
+
+    /// <summary>Read off the events of the attempt that serves.</summary>
+    public ReplyTally Reply { get; set; } = new();
+
+    /// <summary>Set when the call is settled.</summary>
+    public decimal? ChargedCost { get; set; }
+
+    /// <summary>Statements to run in the settling transaction, such as the completion of a job. They throw to undo the whole.</summary>
+    public Action<TenantBatch>? AlsoSettle { get; init; }
+}
+
+/// <summary>A target and the price that holds for this request.</summary>
+public sealed record PricedTarget(ModelTarget Target, ModelPrice Price);
+
+/// <summary>The tightest limit window, as response headers tell it.</summary>
+public sealed record LimitState(string Name, long Limit, long Remaining, TimeSpan Reset);
+
+/// <summary>One call to one provider.</summary>
+public sealed class Attempt
+{
+    public required Guid AttemptId { get; init; }
+
+    /// <summary>1 for the first attempt of a request.</summary>
+    public required int Number { get; init; }
+
+    public required PricedTarget Target { get; init; }
+
+    public required DateTimeOffset OpenedAt { get; init; }
+
+    /// <summary>When the reconciler may take the attempt for abandoned.</summary>
+    public required DateTimeOffset LeaseUntil { get; init; }
+
+    /// <summary>Monotonic; when the provider was called.</summary>
+    public long StartTimestamp { get; set; }
+
+    public AttemptOutcome Outcome { get; set; }
+
+    /// <summary>HTTP status of the provider; null when none came.</summary>
+    public int? Status { get; set; }
+
+    public string? ErrorCode { get; set; }
+
+    public TokenUsage Usage { get; set; }
+
+    public UsageSource UsageSource { get; set; }
+
+    public decimal Cost => Target.Price.CostOf(Usage);
+
+    public string? ProviderRequestId { get; set; }
+
+    public TimeSpan Latency { get; set; }
+
+    public TimeSpan? FirstToken { get; set; }
+}
+
+public enum AttemptOutcome
+{
+    /// <summary>Committed before the provider is called; what is still open was never settled.</summary>
+    Open,
+    Succeeded,
+
+    /// <summary>The provider refused the request as the caller's fault (4xx).</summary>
+    Refused,
+
+    /// <summary>The provider failed: 429, 5xx, connection, time-out, malformed or cut reply.</summary>
+    Failed,
+
+    /// <summary>The caller left.</summary>
+    Aborted,
+
+    /// <summary>The process died; closed at the estimate.</summary>
+    Abandoned,
+}
+
+/// <summary>One step of the pipeline. It may act before, on each event, and after; its <c>finally</c> runs on every exit.</summary>
+public interface IChatStep
+{
+    IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, CancellationToken cancellationToken);
+}
+
+/// <summary>The rest of the pipeline.</summary>
+public delegate IAsyncEnumerable<ChatEvent> ChatNext(ChatCall call, CancellationToken cancellationToken);

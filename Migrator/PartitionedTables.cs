@@ -1,0 +1,60 @@
+using System.Globalization;
+using AiAspire.Core.Data;
+using Microsoft.EntityFrameworkCore.Migrations;
+using Npgsql;
+
+namespace AiAspire.Migrator;
+
+/// <summary>
+/// Tables partitioned by the time inside a UUIDv7 (RFC 9562: its first 48 bits are Unix milliseconds). The id is then part of the
+/// partition key, so a primary key on it is unique over all partitions, and old months are dropped, not deleted.
+/// </summary>
+internal static class PartitionedTables
+{
+    private const int MonthsAhead = 12;
+
+    private static readonly string[] Tables = ["ledger_attempts", "ledger_requests"];
+
+    /// <summary>Makes a table that EF has just created a partitioned one; EF has no word for it.</summary>
+    public static void Convert(MigrationBuilder migrationBuilder, string table, string idColumn, string? indexedColumn = null)
+    {
+        migrationBuilder.Sql(
+            $"""
+            ALTER TABLE {AiAspireDb.Schema}.{table} RENAME TO {table}_template;
+            CREATE TABLE {AiAspireDb.Schema}.{table} (LIKE {AiAspireDb.Schema}.{table}_template INCLUDING DEFAULTS) PARTITION BY RANGE ({idColumn});
+            DROP TABLE {AiAspireDb.Schema}.{table}_template;
+            ALTER TABLE {AiAspireDb.Schema}.{table} ADD CONSTRAINT {table}_pkey PRIMARY KEY (tenant_id, {idColumn});
+            """);
+        if (indexedColumn is not null)
+            migrationBuilder.Sql($"CREATE INDEX {table}_tenant_id_{indexedColumn}_idx ON {AiAspireDb.Schema}.{table} (tenant_id, {indexedColumn})");
+    }
+
+    /// <summary>Creates the months from the last one to a year ahead, and the default partition that catches what falls outside.</summary>
+    public static async Task EnsureMonthsAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellationToken)
+    {
+        var first = new DateTimeOffset(now.Year, now.Month, 1, 0, 0, 0, TimeSpan.Zero).AddMonths(-1);
+        foreach (var table in Tables)
+        {
+            await ExecuteAsync($"CREATE TABLE IF NOT EXISTS {AiAspireDb.Schema}.{table}_default PARTITION OF {AiAspireDb.Schema}.{table} DEFAULT");
+            for (var month = 0; month <= MonthsAhead; month++)
+            {
+                var (from, to) = (first.AddMonths(month), first.AddMonths(month + 1));
+                await ExecuteAsync(
+                    $"""
+                    CREATE TABLE IF NOT EXISTS {AiAspireDb.Schema}.{table}_{from.ToString("yyyy_MM", CultureInfo.InvariantCulture)}
+                    PARTITION OF {AiAspireDb.Schema}.{table} FOR VALUES FROM ('{LeastId(from)}') TO ('{LeastId(to)}')
+                    """);
+            }
+        }
+
+        async Task ExecuteAsync(string sql)
+        {
+            await using var command = new NpgsqlCommand(sql, connection);
+            await command.ExecuteNonQueryAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>The least UUID of a millisecond: below every UUIDv7 made in it.</summary>
+    internal static Guid LeastId(DateTimeOffset time)
+        => Guid.ParseExact(time.ToUnixTimeMilliseconds().ToString("x12", CultureInfo.InvariantCulture) + "00000000000000000000", "N");
+}

@@ -1,0 +1,30 @@
+-- Roles, run by whoever may create them. Safe to run again. Passwords are set apart, from configuration.
+--
+-- aiaspire_owner      owns every table; nobody logs in as it
+-- aiaspire_migrator   logs in to change the schema; acts as the owner
+-- aiaspire_app        the processes; sees only what the row policies show it, owns nothing
+-- aiaspire_functions  owns the cross-tenant functions; nobody logs in as it
+-- aiaspire_ledger     inserts attempts and can do nothing else
+-- aiaspire_backup     dumps everything
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['aiaspire_owner', 'aiaspire_functions'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', role_name);
+        END IF;
+    END LOOP;
+    FOREACH role_name IN ARRAY ARRAY['aiaspire_migrator', 'aiaspire_app', 'aiaspire_ledger', 'aiaspire_keys'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN NOBYPASSRLS', role_name);
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'aiaspire_backup') THEN
+        CREATE ROLE aiaspire_backup LOGIN BYPASSRLS;
+    END IF;
+END
+$$;
+
+GRANT aiaspire_functions TO aiaspire_owner;
+GRANT aiaspire_owner TO aiaspire_migrator;

@@ -1,0 +1,220 @@
+-- Who may see what. The one place for policies, grants and SECURITY DEFINER functions; applied anew after every migration, in one
+-- transaction, as the owner.
+--
+-- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach come from settings that
+-- TenantSession makes for one transaction; without them every policy is false. current_setting(…, true) is '' after such a
+-- transaction, hence nullif. The sub-select makes PostgreSQL evaluate it once per statement instead of once per row.
+
+CREATE OR REPLACE FUNCTION aiaspire.tenant_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN nullif(current_setting('app.tenant_id', true), '')::uuid;
+CREATE OR REPLACE FUNCTION aiaspire.user_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN nullif(current_setting('app.user_id', true), '')::uuid;
+CREATE OR REPLACE FUNCTION aiaspire.reach() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN current_setting('app.reach', true);
+CREATE OR REPLACE FUNCTION aiaspire.platform_id() RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '00000000-0000-7000-8000-000000000001'::uuid;
+
+-- Start from nothing, so that a policy or grant that is no longer written here is gone.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN SELECT schemaname, tablename, policyname FROM pg_policies WHERE schemaname = 'aiaspire' LOOP
+        EXECUTE format('DROP POLICY %I ON %I.%I', item.policyname, item.schemaname, item.tablename);
+    END LOOP;
+    FOR item IN
+        SELECT c.relname FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+        WHERE c.relnamespace = 'aiaspire'::regnamespace AND c.relkind IN ('r', 'p')
+    LOOP
+        EXECUTE format('ALTER TABLE aiaspire.%I ENABLE ROW LEVEL SECURITY', item.relname);
+        EXECUTE format('ALTER TABLE aiaspire.%I FORCE ROW LEVEL SECURITY', item.relname);
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA aiaspire FROM PUBLIC, aiaspire_app, aiaspire_functions, aiaspire_ledger, aiaspire_backup;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA aiaspire FROM PUBLIC, aiaspire_app, aiaspire_ledger;
+GRANT USAGE ON SCHEMA aiaspire TO aiaspire_app, aiaspire_functions, aiaspire_ledger, aiaspire_backup;
+GRANT EXECUTE ON FUNCTION aiaspire.tenant_id(), aiaspire.user_id(), aiaspire.reach(), aiaspire.platform_id() TO aiaspire_app, aiaspire_functions, aiaspire_ledger, aiaspire_backup;
+
+-- The migrator backfills; FORCE holds the owner to policies as well, so it has its own.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT c.relname FROM pg_class c
+        WHERE c.relnamespace = 'aiaspire'::regnamespace AND c.relkind IN ('r', 'p') AND c.relrowsecurity AND NOT c.relispartition
+    LOOP
+        EXECUTE format('CREATE POLICY owner_backfill ON aiaspire.%I TO aiaspire_owner USING (true) WITH CHECK (true)', item.relname);
+        EXECUTE format('GRANT SELECT ON aiaspire.%I TO aiaspire_backup', item.relname);
+    END LOOP;
+END
+$$;
+
+-- tenants: a session sees its own row; there is no way to list the others.
+CREATE POLICY own_tenant ON aiaspire.tenants TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id())) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT, UPDATE ON aiaspire.tenants TO aiaspire_app;
+
+-- Shared tables: the platform's rows are read by all, written only in the platform's scope.
+CREATE POLICY own_or_platform ON aiaspire.tiers FOR SELECT TO aiaspire_app
+    USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
+CREATE POLICY own_insert ON aiaspire.tiers FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_update ON aiaspire.tiers FOR UPDATE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id())) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT, UPDATE ON aiaspire.tiers TO aiaspire_app;
+
+CREATE POLICY own_or_platform ON aiaspire.model_prices FOR SELECT TO aiaspire_app
+    USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
+CREATE POLICY own_insert ON aiaspire.model_prices FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT ON aiaspire.model_prices TO aiaspire_app; -- no UPDATE: a price is never changed
+
+CREATE POLICY own_or_platform ON aiaspire.kill_switches FOR SELECT TO aiaspire_app
+    USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
+CREATE POLICY own_insert ON aiaspire.kill_switches FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_update ON aiaspire.kill_switches FOR UPDATE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id())) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT, UPDATE ON aiaspire.kill_switches TO aiaspire_app;
+
+-- users: one's own row; the identify step (service) and the tenant's administrators see the tenant's.
+CREATE POLICY own_user ON aiaspire.users FOR SELECT TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id())
+        AND (user_id = (SELECT aiaspire.user_id()) OR (SELECT aiaspire.reach()) IN ('service', 'tenant_admin')));
+CREATE POLICY service_insert ON aiaspire.users FOR INSERT TO aiaspire_app
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN ('service', 'tenant_admin'));
+CREATE POLICY admin_update ON aiaspire.users FOR UPDATE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN ('service', 'tenant_admin'))
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT, UPDATE ON aiaspire.users TO aiaspire_app;
+
+-- api_keys: the tenant's administrators; a key that arrives is found by find_api_key below.
+CREATE POLICY admin_keys ON aiaspire.api_keys TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN ('service', 'tenant_admin'))
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN ('service', 'tenant_admin'));
+GRANT SELECT, INSERT, UPDATE ON aiaspire.api_keys TO aiaspire_app;
+
+-- What one user wrote is that user's.
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['conversations', 'messages', 'feedback', 'jobs'] LOOP
+        EXECUTE format(
+            'CREATE POLICY own_rows ON aiaspire.%I TO aiaspire_app
+                USING (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))
+                WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))', table_name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.%I TO aiaspire_app', table_name);
+    END LOOP;
+END
+$$;
+
+-- ledger: attempts of all tenants are opened by the ledger role, which can insert and nothing else, and closed in the tenant's own
+-- transaction; nothing is ever deleted. Rows carry a pseudonym, so the tenant is the boundary here.
+CREATE POLICY open_any ON aiaspire.ledger_attempts FOR INSERT TO aiaspire_ledger WITH CHECK (outcome = 'Open');
+GRANT INSERT ON aiaspire.ledger_attempts TO aiaspire_ledger;
+CREATE POLICY own_read ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_close ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND outcome = 'Open') WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT ON aiaspire.ledger_attempts TO aiaspire_app;
+GRANT UPDATE (outcome, status_code, error_code, usage_source, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+    reasoning_tokens, provider_cost, provider_request_id, settled_at, latency_ms, first_token_ms) ON aiaspire.ledger_attempts TO aiaspire_app;
+CREATE POLICY own_read ON aiaspire.ledger_requests FOR SELECT TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_insert ON aiaspire.ledger_requests FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT ON aiaspire.ledger_requests TO aiaspire_app;
+
+-- ── Cross-tenant functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+-- They run as aiaspire_functions, which sees just the tables and columns granted to it here. Each has a fixed search_path.
+GRANT CREATE ON SCHEMA aiaspire TO aiaspire_functions; -- asked for by ALTER FUNCTION … OWNER TO; taken back below
+CREATE POLICY functions_read ON aiaspire.api_keys FOR SELECT TO aiaspire_functions USING (true);
+CREATE POLICY functions_read ON aiaspire.tenants FOR SELECT TO aiaspire_functions USING (true);
+CREATE POLICY functions_all ON aiaspire.jobs TO aiaspire_functions USING (true) WITH CHECK (true);
+CREATE POLICY functions_retention ON aiaspire.conversations TO aiaspire_functions USING (true);
+CREATE POLICY functions_retention ON aiaspire.messages TO aiaspire_functions USING (true);
+GRANT SELECT ON aiaspire.api_keys, aiaspire.tenants TO aiaspire_functions;
+GRANT SELECT, UPDATE ON aiaspire.jobs TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;
+-- FOR UPDATE asks for UPDATE on at least one column.
+GRANT UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, conversation_id), DELETE ON aiaspire.messages TO aiaspire_functions;
+
+-- A key arrives before its tenant is known. The hash of 256 random bits is the proof; no other row can be reached.
+CREATE OR REPLACE FUNCTION aiaspire.find_api_key(p_hash bytea)
+    RETURNS TABLE (tenant_id uuid, api_key_id uuid, user_id uuid, prefix text, scopes text[], expires_at timestamptz, revoked_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT k.tenant_id, k.api_key_id, k.user_id, k.prefix, k.scopes, k.expires_at, k.revoked_at
+        FROM aiaspire.api_keys k WHERE k.hash = p_hash;
+    $$;
+
+-- A verified token names its tenant by id or slug; only the id comes back.
+CREATE OR REPLACE FUNCTION aiaspire.find_tenant(p_name text) RETURNS uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT t.tenant_id FROM aiaspire.tenants t
+        WHERE (t.slug = p_name OR t.tenant_id::text = lower(p_name)) AND t.tenant_id <> aiaspire.platform_id();
+    $$;
+
+-- Workers serve all tenants. A claim draws a new lease token, which fences off whoever held the job before.
+CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_limit integer, p_lease interval)
+    RETURNS TABLE (tenant_id uuid, job_id uuid, user_id uuid, kind text, payload bytea, tries integer, max_tries integer, lease_token uuid, trace_parent text)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        UPDATE aiaspire.jobs j
+        SET state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), available_at = now() + p_lease,
+            tries = j.tries + 1, started_at = coalesce(j.started_at, now()), error_code = NULL
+        FROM (
+            SELECT due.tenant_id, due.job_id FROM aiaspire.jobs due
+            WHERE due.state IN ('Queued', 'Running') AND due.available_at <= now()
+            ORDER BY due.priority, due.available_at
+            LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ) picked
+        WHERE j.tenant_id = picked.tenant_id AND j.job_id = picked.job_id
+        RETURNING j.tenant_id, j.job_id, j.user_id, j.kind, j.payload, j.tries, j.max_tries, j.lease_token, j.trace_parent;
+    $$;
+
+-- Retention looks at all tenants and deletes whole conversations, a bounded number at a time.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer) RETURNS TABLE (tenant_id uuid, deleted bigint)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT c.tenant_id, c.user_id, c.conversation_id FROM aiaspire.tenants t
+            JOIN aiaspire.conversations c ON c.tenant_id = t.tenant_id AND c.last_message_at < now() - make_interval(days => t.retention_days)
+            LIMIT p_limit FOR UPDATE OF c SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.conversations c USING expired e
+            WHERE c.tenant_id = e.tenant_id AND c.user_id = e.user_id AND c.conversation_id = e.conversation_id
+            RETURNING c.tenant_id
+        )
+        SELECT g.tenant_id, count(*) FROM gone g GROUP BY g.tenant_id;
+    $$;
+
+ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.claim_jobs(text, integer, interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
+REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
+GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
+    aiaspire.delete_expired_conversations(integer) TO aiaspire_app;
+
+-- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────
+
+-- The fence: raised inside a settling transaction, it undoes result, messages and charge together.
+CREATE OR REPLACE FUNCTION aiaspire.finish_job(
+    p_tenant uuid, p_job uuid, p_lease uuid, p_state text, p_result bytea, p_error_code text, p_error_message text) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE aiaspire.jobs SET state = p_state, result = p_result, error_code = p_error_code, error_message = p_error_message,
+        finished_at = now(), lease_token = NULL, worker = NULL
+    WHERE tenant_id = p_tenant AND job_id = p_job AND lease_token = p_lease AND state = 'Running';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job USING ERRCODE = 'AI001';
+    END IF;
+END
+$$;
+GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, text, bytea, text, text) TO aiaspire_app;
+
+-- Quartz keeps its schedules here; they belong to no tenant.
+GRANT USAGE ON SCHEMA quartz TO aiaspire_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA quartz TO aiaspire_app;

@@ -1,0 +1,71 @@
+using AiAspire.ServiceDefaults.Postgres;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace AiAspire.ServiceDefaults;
+
+/// <summary>PostgreSQL as every process uses it: one pooled data source per connection, logged, traced, health-checked.</summary>
+public static class PostgresExtensions
+{
+    private static readonly TimeSpan HealthTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// Registers the <see cref="NpgsqlDataSource"/> of <c>ConnectionStrings:{connectionName}</c> as a singleton keyed by
+    /// <paramref name="serviceKey"/>; without a key it is keyed by the connection's name and is the unkeyed default too.
+    /// The process refuses to start on a missing string, on <c>Multiplexing</c> or <c>No Reset On Close</c> (both leak
+    /// session settings between leases), and on plaintext to another machine unless <c>Database:AllowPlaintext</c>.
+    /// </summary>
+    public static TBuilder AddPostgres<TBuilder>(
+        this TBuilder builder, string connectionName, object? serviceKey = null, Action<NpgsqlDataSourceBuilder>? configure = null)
+        where TBuilder : IHostApplicationBuilder
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentException.ThrowIfNullOrWhiteSpace(connectionName);
+        var services = builder.Services;
+        var key = serviceKey ?? connectionName;
+
+        services.AddOptions<PostgresConnectionOptions>(connectionName)
+            .Configure<IConfiguration>((options, configuration) =>
+            {
+                options.ConnectionString = configuration.GetConnectionString(connectionName);
+                options.AllowPlaintext = configuration.GetValue("Database:AllowPlaintext", defaultValue: false);
+            })
+            .ValidateOnStart();
+        services.AddSingleton<IValidateOptions<PostgresConnectionOptions>>(new PostgresConnectionRules(connectionName));
+
+        services.AddKeyedSingleton(key, (provider, _) =>
+        {
+            var options = provider.GetRequiredService<IOptionsMonitor<PostgresConnectionOptions>>().Get(connectionName);
+            var source = new NpgsqlDataSourceBuilder(options.ConnectionString) { Name = connectionName };
+            source.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
+            configure?.Invoke(source);
+            return source.Build();
+        });
+        if (serviceKey is null)
+            services.TryAddSingleton(provider => provider.GetRequiredKeyedService<NpgsqlDataSource>(key));
+
+        services.AddHealthChecks().Add(new HealthCheckRegistration(
+            $"postgres-{connectionName}",
+            provider => new PostgresHealthCheck(provider.GetRequiredKeyedService<NpgsqlDataSource>(key)),
+            failureStatus: HealthStatus.Unhealthy,
+            tags: ["ready"],
+            timeout: HealthTimeout));
+        return builder;
+    }
+
+    private sealed class PostgresHealthCheck(NpgsqlDataSource source) : IHealthCheck
+    {
+        public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+        {
+            await using var command = source.CreateCommand("SELECT 1");
+            await command.ExecuteScalarAsync(cancellationToken);
+            return HealthCheckResult.Healthy();
+        }
+    }
+}

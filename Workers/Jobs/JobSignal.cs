@@ -1,0 +1,57 @@
+using AiAspire.Core.Jobs;
+using Npgsql;
+
+namespace AiAspire.Workers.Jobs;
+
+/// <summary>Wakes the runner when a job is queued anywhere. Only a hint: the runner polls as well, and loses nothing when this is away.</summary>
+internal sealed partial class JobSignal(NpgsqlDataSource dataSource, TimeProvider time, ILogger<JobSignal> logger) : BackgroundService
+{
+    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromSeconds(1);
+    private readonly SemaphoreSlim _signal = new(0, 1);
+
+    /// <summary>Returns at the next notification, or after <paramref name="atMost"/>.</summary>
+    public Task WaitAsync(TimeSpan atMost, CancellationToken cancellationToken) => _signal.WaitAsync(atMost, cancellationToken);
+
+    public void Set()
+    {
+        lock (_signal)
+        {
+            if (_signal.CurrentCount == 0)
+                _signal.Release();
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (!stoppingToken.IsCancellationRequested)
+        {
+            try
+            {
+                await using var connection = await dataSource.OpenConnectionAsync(stoppingToken);
+                connection.Notification += (_, _) => Set();
+                await using (var listen = new NpgsqlCommand($"LISTEN {JobQueue.Channel}", connection))
+                    await listen.ExecuteNonQueryAsync(stoppingToken);
+                while (true)
+                    await connection.WaitAsync(stoppingToken);
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e) when (e is NpgsqlException or IOException or TimeoutException)
+            {
+                LogLost(logger, e);
+                await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    public override void Dispose()
+    {
+        _signal.Dispose();
+        base.Dispose();
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The queue's notifications are away; polling goes on")]
+    private static partial void LogLost(ILogger logger, Exception exception);
+}

@@ -1,0 +1,21 @@
+using AiAspire.Core.Conversations;
+using Quartz;
+
+namespace AiAspire.Workers.Schedules;
+
+/// <summary>CONV-04: conversations past retention go. Once across replicas; a run that is cut goes on at the next firing.</summary>
+[DisallowConcurrentExecution]
+internal sealed partial class RetentionJob(Retention retention, ILogger<RetentionJob> logger) : IJob
+{
+    public static readonly JobKey Key = new("conversation-retention");
+
+    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
+    {
+        var deleted = await retention.DeleteExpiredAsync(cancellationToken);
+        foreach (var (tenant, count) in deleted)
+            LogDeleted(logger, count, tenant);
+    }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Retention deleted {Count} conversations of tenant {Tenant}")]
+    private static partial void LogDeleted(ILogger logger, long count, Guid tenant);
+}
