@@ -32,6 +32,13 @@ internal sealed class AnthropicModelsEndpoint(ICompanyWire wire, Catalog catalog
         json.WriteString("type"u8, "model"u8);
         json.WriteString("id"u8, model.Id);
         json.WriteString("display_name"u8, model.DisplayName);
+        json.WriteString("lifecycle"u8, "active"u8);
+        json.WriteNumber("max_input_tokens"u8, model.ContextTokens);
+        json.WriteNull("max_tokens"u8);
+        json.WriteNull("capabilities"u8);
+        json.WriteNull("line"u8);
+        json.WriteNull("deprecated_at"u8);
+        json.WriteNull("retires_at"u8);
         json.WriteString("created_at"u8, DateTimeOffset.FromUnixTimeSeconds(Catalog.CreatedUnixSeconds).UtcDateTime);
         json.WriteEndObject();
     }

@@ -15,15 +15,14 @@ internal sealed class AnthropicWire : ICompanyWire
 
     public string Authenticate(HttpRequest request)
     {
+        // Since version 2026-10-21 the official SDKs send the key as a Bearer token; both ways are good.
         var key = request.Headers["x-api-key"].ToString().Trim();
-        // The company's own SDKs send their key as a bearer token since 2026; plain HTTP clients send the header.
-        if (key.Length == 0 && request.Headers.Authorization.ToString() is var bearer && bearer.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase))
-            key = bearer["Bearer ".Length..].Trim();
+        if (key.Length == 0) key = ApiKey.Bearer(request);
         if (key.Length == 0) throw new ProviderErrorException(new ProviderError(401, "authentication_error", "x-api-key header is required"));
         return key != ApiKey.Invalid ? key : throw new ProviderErrorException(Injected(401));
     }
 
-    public bool CarriesKey(HttpRequest request) => request.Headers["x-api-key"].Count > 0;
+    public bool CarriesKey(HttpRequest request) => request.Headers["x-api-key"].Count > 0 || request.Headers.Authorization.Count > 0;
 
     public void CheckHeaders(HttpRequest request)
     {

@@ -23,6 +23,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
             if (part.ToolName is null)
             {
                 json.WriteString("text"u8, part.Text);
+                json.WriteNull("citations"u8);
             }
             else
             {
@@ -36,6 +37,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
 
         json.WriteEndArray();
         WriteStop(json);
+        json.WriteNull("diagnostics"u8);
         WriteUsage(json, usage, whole: true);
         json.WriteEndObject();
         Buffer.EndJson();
@@ -50,6 +52,8 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         json.WriteEndArray();
         json.WriteNull("stop_reason"u8);
         json.WriteNull("stop_sequence"u8);
+        WriteAbsent(json);
+        json.WriteNull("diagnostics"u8);
         // The company counts the token that opens the answer; message_delta says the final number.
         WriteUsage(json, prompt is { } tokens ? tokens with { Output = 1 } : null, whole: true);
         json.WriteEndObject();
@@ -66,6 +70,7 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         if (planned.ToolName is null)
         {
             json.WriteString("text"u8, ""u8);
+            json.WriteNull("citations"u8);
         }
         else
         {
@@ -172,6 +177,9 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
         if (part.ToolName is null) return;
         json.WriteString("id"u8, part.CallId);
         json.WriteString("name"u8, part.ToolName);
+        json.WriteStartObject("caller"u8);
+        json.WriteString("type"u8, "direct"u8);
+        json.WriteEndObject();
     }
 
     private void WriteStop(Utf8JsonWriter json)
@@ -184,6 +192,14 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
             _ => "end_turn"u8,
         });
         json.WriteString("stop_sequence"u8, plan.StopSequence);
+        WriteAbsent(json);
+    }
+
+    /// <summary>Fields of the wire that are always there, and null when nothing of the kind was asked for.</summary>
+    private static void WriteAbsent(Utf8JsonWriter json)
+    {
+        json.WriteNull("stop_details"u8);
+        json.WriteNull("container"u8);
     }
 
     /// <param name="whole">False in message_delta, which leaves out what does not change.</param>
@@ -202,7 +218,12 @@ internal sealed class MessageWriter(ResponseBuffer buffer, ProviderCall call, Pl
             json.WriteNumber("ephemeral_1h_input_tokens"u8, 0);
             json.WriteEndObject();
             json.WriteString("service_tier"u8, "standard"u8);
+            json.WriteString("speed"u8, "standard"u8);
+            json.WriteNull("inference_geo"u8);
         }
+
+        json.WriteNull("output_tokens_details"u8);
+        json.WriteNull("server_tool_use"u8);
 
         json.WriteEndObject();
     }

@@ -23,7 +23,8 @@ internal static class MessagesRequestReader
         if (!counting)
         {
             _ = body.Required("max_tokens");
-            prompt.MaxTokens = body.OptionalInt("max_tokens", 1);
+            // 0 warms the cache and generates nothing.
+            prompt.MaxTokens = body.OptionalInt("max_tokens", 0);
         }
 
         body.CheckNumber("temperature", 0, 1);
@@ -126,7 +127,7 @@ internal static class MessagesRequestReader
         foreach (var message in messages.Items())
         {
             var role = message.Required("role");
-            if (role.String() is not ("user" or "assistant")) throw role.Invalid("Input should be 'user' or 'assistant'");
+            if (role.String() is not ("user" or "assistant" or "system")) throw role.Invalid("Input should be 'user', 'assistant' or 'system'");
             ReadMessage(message.Required("content"), role.String(), prompt);
         }
     }
@@ -150,6 +151,13 @@ internal static class MessagesRequestReader
                 prompt.Segments.Add(new PromptSegment(text, tokens + overhead, StableHash.Combine(salt, mark), IsBreakpoint(block)));
                 overhead = 0;
             }
+        }
+
+        if (role == "system")
+        {
+            // System messages between the turns leave the last turn what it was.
+            prompt.SystemText = string.Join('\n', [prompt.SystemText, .. texts]).TrimStart('\n');
+            return;
         }
 
         prompt.ToolResult = role == "user" && results.Count > 0 ? string.Join('\n', results) : null;

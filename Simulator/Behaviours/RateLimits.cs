@@ -1,10 +1,8 @@
 using System.Collections.Concurrent;
-using System.Runtime.InteropServices;
 
 namespace AiAspire.Simulator.Behaviours;
 
 /// <summary>The state of one limit when a request was judged.</summary>
-[StructLayout(LayoutKind.Auto)]
 internal readonly record struct LimitView(int Limit, int Remaining, TimeSpan UntilFull);
 
 /// <param name="RetryAfter">Zero when admitted.</param>

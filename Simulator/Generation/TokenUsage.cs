@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text.Json.Serialization;
 
 namespace AiAspire.Simulator.Generation;
@@ -6,7 +5,6 @@ namespace AiAspire.Simulator.Generation;
 /// <summary>Tokens in the classes a company bills by.</summary>
 /// <param name="Input">Prompt tokens that were neither read from nor written to the cache.</param>
 /// <param name="Output">All generated tokens, <paramref name="Reasoning"/> among them.</param>
-[StructLayout(LayoutKind.Auto)]
 internal readonly record struct TokenUsage(int Input, int CachedInput, int CacheWrite, int Output, int Reasoning)
 {
     [JsonIgnore]

@@ -15,9 +15,7 @@ internal sealed class OpenAiWire : ICompanyWire
 
     public string Authenticate(HttpRequest request)
     {
-        const string scheme = "Bearer ";
-        var header = request.Headers.Authorization.ToString();
-        var key = header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase) ? header[scheme.Length..].Trim() : "";
+        var key = ApiKey.Bearer(request);
         if (key.Length == 0)
         {
             throw Unauthorized("You didn't provide an API key. Send it as a Bearer token: Authorization: Bearer YOUR_KEY.", code: null);

@@ -11,6 +11,14 @@ internal static class ApiKey
 
     public const string None = "none";
 
+    /// <summary>The key of <c>Authorization: Bearer …</c>; empty when there is none.</summary>
+    public static string Bearer(HttpRequest request)
+    {
+        const string scheme = "Bearer ";
+        var header = request.Headers.Authorization.ToString();
+        return header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase) ? header[scheme.Length..].Trim() : "";
+    }
+
     /// <summary><c>3f2a9c0d1e4b5a67-x9Qz</c>: the first 8 bytes of the SHA-256, and the last 4 characters.</summary>
     public static string Fingerprint(string key)
     {

@@ -9,7 +9,7 @@ internal interface ICompanyWire
     /// <summary>The caller's key; a <see cref="ProviderErrorException"/> when there is none or it is refused.</summary>
     string Authenticate(HttpRequest request);
 
-    /// <summary>Whether there is a key in the company's own header at all.</summary>
+    /// <summary>Whether there is a key in a header of the company's at all.</summary>
     bool CarriesKey(HttpRequest request);
 
     /// <summary>Headers that every known route demands.</summary>

@@ -18,7 +18,7 @@ public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFi
         Assert.StartsWith("msg_sim", body.GetProperty("id").GetString(), StringComparison.Ordinal);
         Assert.Equal("message", body.GetProperty("type").GetString());
         Assert.Equal("assistant", body.GetProperty("role").GetString());
-        Assert.Equal("""[{"type":"text","text":"hi there"}]""", body.GetProperty("content").GetRawText());
+        Assert.Equal("""[{"type":"text","text":"hi there","citations":null}]""", body.GetProperty("content").GetRawText());
         Assert.Equal("end_turn", body.GetProperty("stop_reason").GetString());
         Assert.Equal(JsonValueKind.Null, body.GetProperty("stop_sequence").ValueKind);
         Assert.Equal(2, body.Usage("output_tokens"));
@@ -105,6 +105,15 @@ public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFi
     }
 
     [Fact]
+    public async Task A_limit_of_zero_generates_nothing()
+    {
+        var company = companies.Anthropic;
+        var reply = await company.PostAsync(Chat.MessagesPath, Chat.Message("warm the cache", ("max_tokens", 0)));
+        Assert.Equal("max_tokens", reply.GetProperty("stop_reason").GetString());
+        Assert.Equal((0, 0), (reply.GetProperty("content").GetArrayLength(), reply.Usage("output_tokens")));
+    }
+
+    [Fact]
     public async Task A_marked_prefix_is_written_to_the_cache_once_and_read_afterwards()
     {
         await using var company = await SimulatedCompany.AnthropicAsync();
@@ -138,7 +147,7 @@ public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFi
 
     [Theory]
     [InlineData("""{"model":"sim-anthropic-large","messages":[{"role":"user","content":"x"}]}""", 400, "invalid_request_error", "max_tokens: Field required")]
-    [InlineData("""{"model":"sim-anthropic-large","max_tokens":0,"messages":[{"role":"user","content":"x"}]}""", 400, "invalid_request_error", "max_tokens: ")]
+    [InlineData("""{"model":"sim-anthropic-large","max_tokens":-1,"messages":[{"role":"user","content":"x"}]}""", 400, "invalid_request_error", "max_tokens: ")]
     [InlineData("""{"model":"sim-anthropic-large","max_tokens":5}""", 400, "invalid_request_error", "messages: Field required")]
     [InlineData("""{"model":"sim-anthropic-large","max_tokens":5,"messages":[]}""", 400, "invalid_request_error", "messages: at least one message")]
     [InlineData("""{"model":"sim-anthropic-large","max_tokens":5,"messages":[{"role":"tool","content":"x"}]}""", 400, "invalid_request_error", "messages.0.role: ")]
@@ -166,6 +175,8 @@ public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFi
         var noKey = await company.PostAsync(Chat.MessagesPath, Chat.Message("x"), 401);
         Assert.Equal("authentication_error", noKey.GetProperty("error").GetProperty("type").GetString());
         await company.PostAsync(Chat.MessagesPath, Chat.Message("x"), 401, ("x-api-key", "sim-invalid"));
+        await company.PostAsync(Chat.MessagesPath, Chat.Message("x"), 401, ("Authorization", "Bearer sim-invalid"));
+        await company.PostAsync(Chat.MessagesPath, Chat.Message("x"), 200, ("Authorization", "Bearer sk-good-0123"), ("anthropic-version", "2026-10-21"));
         await company.PostAsync("/v1/chat/completions", Chat.Request("x"), 404);
     }
 

@@ -88,7 +88,7 @@ internal sealed class SimulatedCompany : IAsyncDisposable
     /// <summary>The bill's lines once there are as many as expected: a line of an aborted request comes after the abort.</summary>
     public async Task<JsonElement[]> BillAsync(int expected, string query = "")
     {
-        for (; ;)
+        while (true)
         {
             var bill = await GetAsync($"/control/bill?{query}");
             if (bill.GetProperty("matched").GetInt32() >= expected) return [.. bill.GetProperty("lines").EnumerateArray()];
