@@ -44,9 +44,9 @@ internal sealed record BenchReport(
     {
         text.AppendLine($"- {Machine.Date}, commit {Machine.Commit}, {Machine.Configuration} build");
         text.AppendLine($"- {Machine.Cores} cores ({Machine.Cpu}), {Machine.MemoryGiB:0.0} GiB, {Machine.System}, {Machine.Runtime}");
-        text.AppendLine($"- {Database}; YARP {YarpPeer.Version}; load average at the start {Machine.LoadAverage}");
+        text.AppendLine($"- {Database}; YARP {YarpPeer.Version}; an fsync takes {Machine.DiskFlushMs:0.0} ms; load average at the start {Machine.LoadAverage}");
         text.AppendLine(
-            $"- {Options.Rounds} rounds of {Options.Length.TotalSeconds:0} s each, in turn {string.Join(", ", Options.Paths)}; medians of the rounds; " +
+            $"- {Options.Rounds} round(s) of {Options.Length.TotalSeconds:0} s each, in turn {string.Join(", ", Options.Paths)}; medians of the rounds; " +
             $"others took {Median(Measurements.Select(m => m.Others ?? 0)):P0} of the processors (median of all measurements; at most {Measurements.Max(m => m.Others ?? 0):P0})");
         text.AppendLine();
     }

@@ -26,7 +26,7 @@ internal sealed record Measurement(Delivery Delivery, int Callers, string Path, 
 internal sealed class BenchRun(BenchOptions options, WholeApplication whole, YarpPeer yarp, TimeProvider time, Action<string> say)
 {
     private const string UpstreamKey = "sk-bench";
-    private static readonly TimeSpan FirstWarmUp = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FirstWarmUp = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(1);
     private const int WarmUpCallers = 16;
 

@@ -16,11 +16,14 @@ internal sealed record CpuTimes(IReadOnlyDictionary<string, TimeSpan> ByPart, Ti
         processes.ToDictionary(p => p.Key, p => p.Value.Aggregate(TimeSpan.Zero, (sum, pid) => sum + Of(pid)), StringComparer.Ordinal), OfMachine());
 
     public IReadOnlyDictionary<string, TimeSpan> PartsSince(CpuTimes earlier) =>
-        ByPart.ToDictionary(p => p.Key, p => p.Value - earlier.ByPart[p.Key], StringComparer.Ordinal);
+        ByPart.ToDictionary(p => p.Key, p => Max(p.Value - earlier.ByPart[p.Key], TimeSpan.Zero), StringComparer.Ordinal);
 
     /// <summary>What others on the machine, and the kernel on nobody's account, used meanwhile.</summary>
     public TimeSpan? OthersSince(CpuTimes earlier) =>
         Machine - earlier.Machine is { } all ? all - PartsSince(earlier).Values.Aggregate(TimeSpan.Zero, (sum, part) => sum + part) : null;
+
+    // Less than before: a process of the part has ended.
+    private static TimeSpan Max(TimeSpan a, TimeSpan b) => a > b ? a : b;
 
     private static TimeSpan Of(int pid)
     {
