@@ -1,1 +1,37 @@
-WebApplication.CreateBuilder(args).Build().Run();
+using System.Globalization;
+using AiAspire.Bench;
+
+if (args is [YarpPeer.Verb, var upstream])
+{
+    await YarpPeer.RunAsync(new Uri(upstream));
+    return 0;
+}
+
+if (!BenchOptions.TryParse(args, out var options, out var problem))
+{
+    await Console.Error.WriteLineAsync($"{problem}\n\n{BenchOptions.Usage}");
+    return 2;
+}
+
+using var stop = new CancellationTokenSource();
+Console.CancelKeyPress += (_, e) =>
+{
+    e.Cancel = true;
+    stop.Cancel();
+};
+
+var time = TimeProvider.System;
+var facts = await MachineFacts.ReadAsync(time, stop.Token);
+await using var whole = await WholeApplication.StartAsync(time, Say, stop.Token);
+await using var yarp = await YarpPeer.StartAsync(whole.Upstream, stop.Token);
+var bench = new BenchRun(options, whole, yarp, time, Say);
+var runs = await bench.RunAsync(stop.Token);
+var books = await whole.ReadBooksAsync(stop.Token);
+
+var report = new BenchReport(facts, whole.Database, options, books, bench.Asked, runs);
+Console.WriteLine(report.ToMarkdown());
+if (options.JsonFile is { } file)
+    await report.WriteJsonAsync(file, stop.Token);
+return report.IsSound ? 0 : 1;
+
+void Say(string text) => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{time.GetUtcNow():HH:mm:ss} {text}"));
