@@ -31,8 +31,14 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     // The check stands in the statement itself, so that it holds in whatever transaction the statement runs.
     private const string FinishSql = "SELECT aiaspire.finish_job($1, $2, $3, $4, $5, $6, $7)";
 
-    /// <summary>Queues a job in a transaction of its own.</summary>
-    public async Task<Guid> EnqueueAsync(TenantSession session, string kind, ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    /// <summary>Queues a job.</summary>
+    /// <param name="session">The user's session.</param>
+    /// <param name="kind">Which handler runs it.</param>
+    /// <param name="payload">What the handler gets.</param>
+    /// <param name="inTheSame">More work for the transaction that queues the job, given the job's id.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<Guid> EnqueueAsync(
+        TenantSession session, string kind, ReadOnlyMemory<byte> payload, Func<AiAspireDb, Guid, CancellationToken, Task>? inTheSame, CancellationToken cancellationToken)
     {
         var scope = session.Scope;
         var userId = scope.UserId ?? throw new InvalidOperationException("A job belongs to a user.");
@@ -54,6 +60,8 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
             {
                 db.Jobs.Add(job);
                 await db.SaveChangesAsync(token);
+                if (inTheSame is not null)
+                    await inTheSame(db, jobId, token);
                 await Microsoft.EntityFrameworkCore.RelationalDatabaseFacadeExtensions.ExecuteSqlAsync(db.Database, $"SELECT pg_notify({Channel}, '')", token);
             },
             cancellationToken);
