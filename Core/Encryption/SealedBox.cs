@@ -4,7 +4,7 @@ namespace AiAspire.Core.Encryption;
 
 /// <summary>
 /// AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce, laid out as
-/// <c>version (1) ‖ nonce (12) ‖ ciphertext (n) ‖ tag (16)</c>. The version byte is authenticated with the associated data.
+/// <c>version (1) ‖ nonce (12) ‖ ciphertext (n) ‖ tag (16)</c>. A version other than this one is refused.
 /// Random nonces hold for 2³² messages a key (SP 800-38D §8.3); content keys are per user, far below that.
 /// </summary>
 internal static class SealedBox

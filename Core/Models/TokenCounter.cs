@@ -22,37 +22,44 @@ public sealed class TokenCounter
     private readonly Lazy<Tokenizer> _tokenizer = new(() => TiktokenTokenizer.CreateForEncoding("o200k_base"));
 
     /// <summary>A quick upper guess for a reservation, from the length of the texts alone.</summary>
-    public static long EstimateInput(JsonElement messages)
+    /// <param name="request">The request: its messages, and what else is input to the model (tools, a reply's schema).</param>
+    public static long EstimateInput(JsonElement request)
     {
         long bytes = 0, images = 0, count = 0;
-        foreach (var message in messages.EnumerateArray())
+        foreach (var message in request.GetProperty("messages"u8).EnumerateArray())
         {
             count++;
-            foreach (var property in message.EnumerateObject())
-                Measure(property.Value, ref bytes, ref images);
+            Measure(message, isUrl: false, ref bytes, ref images);
+        }
+
+        foreach (var name in (ReadOnlySpan<string>)["tools", "functions", "response_format"])
+        {
+            if (request.TryGetProperty(name, out var value))
+                bytes += System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value).Length;
         }
 
         return (bytes / ReservedBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
     }
 
-    private static void Measure(JsonElement value, ref long bytes, ref long images)
+    private static void Measure(JsonElement value, bool isUrl, ref long bytes, ref long images)
     {
         switch (value.ValueKind)
         {
             case JsonValueKind.String:
                 var text = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value);
-                if (text.StartsWith("\"data:image/"u8))
+                // Only where the wire has an image: a text that merely begins so is a text.
+                if (isUrl && text.StartsWith("\"data:image/"u8))
                     images++;
                 else
                     bytes += text.Length - 2;
                 break;
             case JsonValueKind.Object:
                 foreach (var property in value.EnumerateObject())
-                    Measure(property.Value, ref bytes, ref images);
+                    Measure(property.Value, property.NameEquals("url"u8), ref bytes, ref images);
                 break;
             case JsonValueKind.Array:
                 foreach (var item in value.EnumerateArray())
-                    Measure(item, ref bytes, ref images);
+                    Measure(item, isUrl: false, ref bytes, ref images);
                 break;
         }
     }
@@ -69,11 +76,17 @@ public sealed class TokenCounter
             if (content.ValueKind == JsonValueKind.String)
                 tokens += Count(content.GetString()!);
             else if (content.ValueKind == JsonValueKind.Array)
-                tokens += content.EnumerateArray().Sum(part => part.TryGetProperty("text", out var text) ? Count(text.GetString()!) : TokensPerImage);
+                tokens += content.EnumerateArray().Sum(part => CountPart(part));
         }
 
         return tokens;
     }
+
+    // A part of another shape is for the provider to refuse, not for us to stumble over.
+    private long CountPart(JsonElement part)
+        => part.ValueKind == JsonValueKind.Object && part.TryGetProperty("text"u8, out var text)
+            ? text.ValueKind == JsonValueKind.String ? Count(text.GetString()!) : 0
+            : TokensPerImage;
 
     public long Count(ReadOnlySpan<byte> utf8) => utf8.IsEmpty ? 0 : Count(Encoding.UTF8.GetString(utf8));
 

@@ -34,7 +34,7 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
         call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
         if (call.Route.Count == 0)
             throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
-        call.EstimatedInput = TokenCounter.EstimateInput(request.Messages);
+        call.EstimatedInput = TokenCounter.EstimateInput(request.Json);
         CheckContext(call);
         call.OutputCap = Math.Min(request.MaxOutputTokens ?? entitlements.DefaultMaxOutputTokens, call.Route.Min(t => t.Target.Model.MaxOutputTokens));
     }
