@@ -32,7 +32,7 @@ public static class ConversationWriter
     {
         var caller = call.Caller;
         var now = time.GetUtcNow();
-        batch.Add(TouchSql, Value(caller.TenantId), Value(caller.UserId), Value(call.ConversationId), Value(call.Feature), Value(now.UtcDateTime));
+        batch.Add(TouchSql, Parameter.Of(caller.TenantId), Parameter.Of(caller.UserId), Parameter.Of(call.ConversationId), Parameter.Of(call.Feature), Parameter.Of(now.UtcDateTime));
         var messages = NewMessages(call.Request.Messages).ToList();
         // Ids of one millisecond have no order of their own; sorted, they keep the order of the messages.
         var ids = new Queue<Guid>(Enumerable.Range(0, messages.Count + 1).Select(_ => time.NewId()).Order());
@@ -46,15 +46,15 @@ public static class ConversationWriter
             var messageId = ids.Dequeue();
             batch.Add(
                 MessageSql,
-                Value(caller.TenantId),
-                Value(caller.UserId),
-                Value(call.ConversationId),
-                Value(messageId),
-                Value(call.RequestId),
-                Value(role),
-                Value(cipher.Encrypt(json, new ContentPlace("messages", "content", messageId))),
-                Value(model),
-                Value(now.UtcDateTime));
+                Parameter.Of(caller.TenantId),
+                Parameter.Of(caller.UserId),
+                Parameter.Of(call.ConversationId),
+                Parameter.Of(messageId),
+                Parameter.Of(call.RequestId),
+                Parameter.Of(role),
+                Parameter.Of(cipher.Encrypt(json, new ContentPlace("messages", "content", messageId))),
+                Parameter.Of(model),
+                Parameter.Of(now.UtcDateTime));
         }
     }
 
@@ -85,6 +85,4 @@ public static class ConversationWriter
 
         return buffer.WrittenSpan;
     }
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
 }

@@ -30,6 +30,9 @@ public sealed class IdempotencyClaim : IAsyncDisposable
         _renewing = RenewAsync(lease, time);
     }
 
+    /// <summary>The SQLSTATE that <c>complete_idempotency_key</c> raises when another request holds the key by now.</summary>
+    public const string TakenOver = "AI002";
+
     internal static ContentPlace ResponsePlace(Guid requestId) => new("idempotency_keys", "response", requestId);
 
     /// <summary>
@@ -38,12 +41,12 @@ public sealed class IdempotencyClaim : IAsyncDisposable
     public void AddCompletion(TenantBatch batch, ContentCipher cipher, ReadOnlySpan<byte> response)
         => batch.Add(
             CompleteSql,
-            Value(_caller.TenantId),
-            Value(_caller.UserId),
-            Value(_route),
-            Value(_key),
-            Value(_requestId),
-            Value(cipher.Encrypt(response, ResponsePlace(_requestId))));
+            Parameter.Of(_caller.TenantId),
+            Parameter.Of(_caller.UserId),
+            Parameter.Of(_route),
+            Parameter.Of(_key),
+            Parameter.Of(_requestId),
+            Parameter.Of(cipher.Encrypt(response, ResponsePlace(_requestId))));
 
     /// <inheritdoc cref="AddCompletion"/>
     public Task CompleteAsync(AiAspireDb db, ContentCipher cipher, ReadOnlySpan<byte> response, CancellationToken cancellationToken)
@@ -58,11 +61,11 @@ public sealed class IdempotencyClaim : IAsyncDisposable
         => _session.ExecuteAsync(
             new TenantBatch().Add(
                 "DELETE FROM aiaspire.idempotency_keys WHERE tenant_id = $1 AND user_id = $2 AND route = $3 AND key = $4 AND request_id = $5 AND response IS NULL",
-                Value(_caller.TenantId),
-                Value(_caller.UserId),
-                Value(_route),
-                Value(_key),
-                Value(_requestId)),
+                Parameter.Of(_caller.TenantId),
+                Parameter.Of(_caller.UserId),
+                Parameter.Of(_route),
+                Parameter.Of(_key),
+                Parameter.Of(_requestId)),
             cancellationToken);
 
     public async ValueTask DisposeAsync()
@@ -84,12 +87,12 @@ public sealed class IdempotencyClaim : IAsyncDisposable
                     await _session.ExecuteAsync(
                         new TenantBatch().Add(
                             RenewSql,
-                            Value(_caller.TenantId),
-                            Value(_caller.UserId),
-                            Value(_route),
-                            Value(_key),
-                            Value(_requestId),
-                            Value((time.GetUtcNow() + lease).UtcDateTime)),
+                            Parameter.Of(_caller.TenantId),
+                            Parameter.Of(_caller.UserId),
+                            Parameter.Of(_route),
+                            Parameter.Of(_key),
+                            Parameter.Of(_requestId),
+                            Parameter.Of((time.GetUtcNow() + lease).UtcDateTime)),
                         _over.Token);
                 }
                 catch (NpgsqlException)
@@ -103,6 +106,4 @@ public sealed class IdempotencyClaim : IAsyncDisposable
             // The work is over.
         }
     }
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
 }

@@ -52,15 +52,15 @@ public sealed class IdempotencyStore(TenantSessions sessions, UserKeys userKeys,
         var lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
         var claim = new TenantBatch().Add(
             ClaimSql,
-            Value(caller.TenantId),
-            Value(caller.UserId),
-            Value(route),
-            Value(key),
-            Value(fingerprint),
-            Value(requestId),
-            Value(now + lease),
-            Value(now + KeptFor),
-            Value(now));
+            Parameter.Of(caller.TenantId),
+            Parameter.Of(caller.UserId),
+            Parameter.Of(route),
+            Parameter.Of(key),
+            Parameter.Of(fingerprint),
+            Parameter.Of(requestId),
+            Parameter.Of(now + lease),
+            Parameter.Of(now + KeptFor),
+            Parameter.Of(now));
         if ((await session.ExecuteAsync(claim, cancellationToken))[0] == 1)
             return new IdempotencyStart(new IdempotencyClaim(session, caller, route, key, requestId, lease, time), null);
 
@@ -96,7 +96,7 @@ public sealed class IdempotencyStore(TenantSessions sessions, UserKeys userKeys,
         while (deleted == BatchSize)
         {
             await sessions.CallFunctionAsync(
-                "SELECT aiaspire.delete_expired_idempotency_keys($1)", row => deleted = row.GetInt64(0), cancellationToken, Value(BatchSize));
+                "SELECT aiaspire.delete_expired_idempotency_keys($1)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(BatchSize));
         }
     }
 
@@ -108,6 +108,4 @@ public sealed class IdempotencyStore(TenantSessions sessions, UserKeys userKeys,
         hash.AppendData(payload);
         return hash.GetHashAndReset();
     }
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
 }

@@ -85,9 +85,9 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
                 row.GetGuid(7),
                 row.IsDBNull(8) ? null : row.GetString(8))),
             cancellationToken,
-            Value(worker),
-            Value(limit),
-            Value(lease));
+            Parameter.Of(worker),
+            Parameter.Of(limit),
+            Parameter.Of(lease));
         return claimed;
     }
 
@@ -96,10 +96,10 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     {
         var batch = new TenantBatch().Add(
             "UPDATE aiaspire.jobs SET available_at = now() + $4 WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'",
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(lease));
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(lease));
         return (await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken))[0] == 1;
     }
 
@@ -136,12 +136,12 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
             UPDATE aiaspire.jobs SET state = 'Queued', available_at = now() + $4, tries = tries - $5, lease_token = NULL, worker = NULL, error_code = $6
             WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'
             """,
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(delay),
-            Value(countsAsTry ? 0 : 1),
-            Value(errorCode));
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(delay),
+            Parameter.Of(countsAsTry ? 0 : 1),
+            Parameter.Of(errorCode));
         await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken);
     }
 
@@ -151,13 +151,11 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     private static void AddFinish(TenantBatch batch, ClaimedJob job, JobState state, byte[]? result, string? errorCode, string? errorMessage)
         => batch.Add(
             FinishSql,
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(state.ToString()),
-            Value(result),
-            Value(errorCode),
-            Value(errorMessage));
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(state.ToString()),
+            Parameter.Of(result),
+            Parameter.Of(errorCode),
+            Parameter.Of(errorMessage));
 }

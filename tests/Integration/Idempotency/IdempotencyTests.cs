@@ -65,7 +65,9 @@ public sealed class IdempotencyTests(RunningApplication application)
         var responses = await Task.WhenAll(Enumerable.Range(0, 100).Select(_ => SendAsync(client, key, Wire.Chat(text))));
         try
         {
-            Assert.All(responses, r => Assert.True(r.StatusCode is HttpStatusCode.OK or HttpStatusCode.Conflict, $"{r.StatusCode}"));
+            Assert.All(responses, r => Assert.True(
+                r.StatusCode is HttpStatusCode.OK or HttpStatusCode.Conflict,
+                $"{r.StatusCode}\n" + string.Join('\n', application.App.GetResourceLogs("api").TakeLast(60))));
             Assert.Single(responses, r => r.StatusCode == HttpStatusCode.OK && !r.Headers.Contains("Idempotent-Replayed"));
             Assert.All(responses.Where(r => r.StatusCode == HttpStatusCode.Conflict), r => Assert.True(r.Headers.RetryAfter?.Delta > TimeSpan.Zero));
             Assert.Equal(1, await ReceivedAsync(text));
