@@ -19,6 +19,10 @@ public sealed class TokenCounterTests
         { "C#", "public static async Task<int> Main(string[] args)\n{\n    await using var app = Build(args);\n    for (var i = 0; i < 10; i++)\n        x[i] += (a && !b) ? ~c : d >> 2;\n    return app.Run() == 0 ? 1 : 0;\n}\n" },
         { "Python", "def f(xs):\n    return {k: v**2 for k, v in enumerate(xs) if k % 3 == 0 and v != -1}\n\n\nprint(f([1, 2, 3, 4]), sep='\\n')\n" },
         { "JSON", """{"id":17,"name":"Ann","tags":["a","b"],"nested":{"x":1.5,"y":[true,false,null]}}""" },
+        { "SQL", "SELECT t.id, sum(a.cost) FROM attempts a JOIN tenants t ON t.id = a.tenant_id WHERE a.at >= $1 AND a.outcome <> 'Open' GROUP BY 1;" },
+        { "numbers", "3.14159 2.71828; 17 + 4 = 21, 1/3, 0x7f, 2026-03-14T15:09:26Z" },
+        { "hexadecimal", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
+        { "emoji", "Great 👍👍 — thanks a lot 🎉😀!" },
         { "one word", "Hi" },
         { "nothing", "" },
     };
@@ -60,6 +64,23 @@ public sealed class TokenCounterTests
         using (bare)
         using (full)
             Assert.True(TokenCounter.EstimateInput(full.Json) - TokenCounter.EstimateInput(bare.Json) >= 1000);
+    }
+
+    [Fact]
+    public void A_reservation_for_plain_text_is_no_more_than_twice_what_is_needed()
+    {
+        var text = string.Concat(Enumerable.Repeat((string)Samples.First().Data.Item2, 10));
+        using var request = SampleCalls.Request(JsonSerializer.Serialize(new { model = "m", messages = new[] { new { role = "user", content = text } } }));
+
+        Assert.InRange(TokenCounter.EstimateInput(request.Json), Counter.CountInput(request.Messages), 2 * Counter.CountInput(request.Messages));
+    }
+
+    [Fact]
+    public void An_escaped_character_is_reserved_for_as_one()
+    {
+        using var request = SampleCalls.Request("""{"model":"m","messages":[{"role":"user","content":"\u4e2d\u6587\n"}]}""");
+
+        Assert.Equal(3 + 3 + 4 + 1, TokenCounter.EstimateInput(request.Json));
     }
 
     [Fact]

@@ -110,7 +110,7 @@ public sealed class AdmitStepTests : IDisposable
 
     [Fact]
     public async Task A_prompt_beyond_every_window_is_refused_before_anything_is_spent()
-        => Assert.Equal((400, "context_length_exceeded"), await Status($$$"""{"model":"one-model","messages":[{"role":"user","content":"{{{new string('x', 1_200_000)}}}"}]}"""));
+        => Assert.Equal((400, "context_length_exceeded"), await Status($$$"""{"model":"one-model","messages":[{"role":"user","content":"{{{new string('x', 3_200_000)}}}"}]}"""));
 
     private async Task<(int, string?)> Status(string json)
     {
