@@ -53,7 +53,6 @@ public sealed class DataAccessTests
     [InlineData("TransactionScope", "its second connection inherits the tenant setting")]
     [InlineData(".IgnoreQueryFilters(", "the filter is what the planner sees of the tenant")]
     [InlineData("SET ROLE", "the roles are the connections' own")]
-    [InlineData("No Reset On Close=true", "it leaks the tenant to the next user of the connection")]
     public void What_would_leak_a_tenant_stands_nowhere(string text, string why)
         => Assert.All(
             Repository.Files("*.cs").Where(f => !f.StartsWith("tests/", StringComparison.Ordinal) && !f.StartsWith("Migrator/", StringComparison.Ordinal)),

@@ -10,6 +10,7 @@ public sealed partial class SecretScanTests
         ["sk-test-0123456789"] = "the simulator's tests: the simulator takes any key",
         ["sk-another-key-0001"] = "the same",
         ["sk-proj-AbCdEf0123456789"] = "the log scrubber's test: it must be taken out",
+        ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0."] = "the same: a token that signs nothing",
         ["Password=hunter2"] = "the log scrubber's and the health page's tests: it must be taken out",
         ["Password=s3cret"] = "the reference expression's test: a database that does not exist",
     };

@@ -8,7 +8,7 @@ public sealed class WriteUpstreamTests
 {
     private const string Messages = """[{"role":"user","content":"h\u00e9 \/ 😀","x":1.50}]""";
 
-    private static readonly string[] Policy = ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "seed"];
+    private static readonly string[] Policy = ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "n", "user"];
 
     /// <summary>Fields whose values are checked; the rest may hold anything.</summary>
     private static readonly Gen<(string Name, string Value)[]> Requests = Gen.Select(
