@@ -42,10 +42,10 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
     /// <summary>A prompt that surely exceeds every target is refused before money is reserved for it; the provider's own count decides the rest.</summary>
     private static void CheckContext(ChatCall call)
     {
-        // No tokenizer puts more bytes of ordinary text into one token than this.
+        // No tokenizer puts more bytes of ordinary text into one token than this, and the estimate is at most one token a byte.
         const int MostBytesPerToken = 8;
         var window = call.Route.Max(t => t.Target.Model.ContextWindow);
-        if (call.EstimatedInput * TokenCounter.ReservedBytesPerToken / MostBytesPerToken > window)
+        if (call.EstimatedInput / MostBytesPerToken > window)
         {
             throw WireException.BadRequest(
                 $"This model's maximum context length is {window} tokens, and the messages have far more.", "messages", "context_length_exceeded");
