@@ -38,7 +38,7 @@ public sealed class ContentCipher
     public byte[] Encrypt(ReadOnlySpan<byte> plaintext, ContentPlace place)
     {
         Span<byte> associated = stackalloc byte[AssociatedData.MaxBytes];
-        return SealedBox.Seal(_current.Bytes, _current.Version, plaintext, associated[..AssociatedData.Write(associated, _tenantId, place)]);
+        return SealedBox.Seal(_current.Bytes, plaintext, associated[..AssociatedData.Write(associated, _tenantId, place)], _current.Version);
     }
 
     /// <exception cref="CryptographicException">Altered, moved from another place, or of a key version that this user does not have.</exception>

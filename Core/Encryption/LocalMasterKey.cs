@@ -6,9 +6,6 @@ namespace AiAspire.Core.Encryption;
 /// <summary>A master key held in memory, from a file (development) or from configuration fed by a secret store.</summary>
 internal sealed class LocalMasterKey : IMasterKey
 {
-    // A local key is not versioned: another key is another id.
-    private const int OnlyVersion = 1;
-
     private readonly byte[] _key;
 
     public LocalMasterKey(ReadOnlySpan<byte> key)
@@ -47,7 +44,7 @@ internal sealed class LocalMasterKey : IMasterKey
     public ValueTask<string> CurrentKeyIdAsync(CancellationToken cancellationToken) => ValueTask.FromResult(KeyId);
 
     public ValueTask<WrappedKey> WrapAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
-        => ValueTask.FromResult(new WrappedKey(KeyId, SealedBox.Seal(_key, OnlyVersion, key.Span, associatedData.Span)));
+        => ValueTask.FromResult(new WrappedKey(KeyId, SealedBox.Seal(_key, key.Span, associatedData.Span)));
 
     public ValueTask<byte[]> UnwrapAsync(WrappedKey wrapped, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
         => ValueTask.FromResult(SealedBox.Open(_key, wrapped.Bytes, associatedData.Span));

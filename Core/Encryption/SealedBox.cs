@@ -17,8 +17,8 @@ internal static class SealedBox
     private const int NonceBytes = 12;
     private const int TagBytes = 16;
 
-    /// <param name="keyVersion">Which version of the key this is; readable from the box by <see cref="KeyVersion"/>.</param>
-    public static byte[] Seal(ReadOnlySpan<byte> key, int keyVersion, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData)
+    /// <summary>Seals; <see cref="KeyVersion"/> tells from the box which version of the key that was.</summary>
+    public static byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData, int keyVersion = 1)
     {
         // An AesGcm holds one native context and must not be shared by threads; making one costs about a microsecond.
         using var cipher = new AesGcm(key, TagBytes);
@@ -44,7 +44,7 @@ internal static class SealedBox
         if (box.Length < Overhead)
             throw new CryptographicException("The ciphertext is shorter than its frame.");
         if (box[0] != Format)
-            throw new CryptographicException($"The ciphertext has the unknown format {box[0]}.");
+            throw new CryptographicException($"The ciphertext has the unknown format version {box[0]}.");
         return BinaryPrimitives.ReadInt32BigEndian(box[1..]);
     }
 

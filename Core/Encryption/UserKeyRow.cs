@@ -15,7 +15,7 @@ internal sealed record UserKeyRow(Guid TenantId, Guid UserId, int Version, byte[
     public byte[] Open(byte[] tenantKey) => SealedBox.Open(tenantKey, Wrapped, Place(TenantId, UserId, Version));
 
     public static byte[] Seal(byte[] tenantKey, int tenantKeyVersion, Guid tenantId, Guid userId, int version, byte[] key)
-        => SealedBox.Seal(tenantKey, tenantKeyVersion, key, Place(tenantId, userId, version));
+        => SealedBox.Seal(tenantKey, key, Place(tenantId, userId, version), tenantKeyVersion);
 
     private static byte[] Place(Guid tenantId, Guid userId, int version) => AssociatedData.OfKey(tenantId, "user_keys", userId, version);
 }
