@@ -116,7 +116,8 @@ public sealed class UserKeys
             keys[i] = new ContentKey(row.Version, row.Open(await _tenantKeys.UnwrapAsync(tenantRow, cancellationToken)));
         }
 
-        return new ContentCipher(tenantId, userRows.FindLast(r => r.Active)!.Version, keys);
+        // Read by a transaction that began before the first key's did, that key looks not yet active; there is no other then.
+        return new ContentCipher(tenantId, (userRows.FindLast(r => r.Active) ?? userRows[0]).Version, keys);
     }
 
     /// <summary>Reads the tombstone last: whoever sees none has read keys that were alive.</summary>
