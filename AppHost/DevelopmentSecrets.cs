@@ -15,6 +15,7 @@ internal sealed class DevelopmentSecrets
     {
         _folder = folder;
         MasterKeyFile = Path.Combine(folder, "master.key");
+        TombstonesFile = Path.GetFullPath(Path.Combine(folder, "..", "tombstones.jsonl"));
         Keep(MasterKeyFile, () => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
         ApiKey = Keep(Path.Combine(folder, "development-api.key"), () => "sk-dev-" + Base64Url(RandomNumberGenerator.GetBytes(32)));
         using var issuer = IssuerKey();
@@ -30,6 +31,9 @@ internal sealed class DevelopmentSecrets
 
     /// <summary>File with the key that wraps all others: 32 random bytes, base64.</summary>
     public string MasterKeyFile { get; }
+
+    /// <summary>File that remembers, outside the key store, which users were erased.</summary>
+    public string TombstonesFile { get; }
 
     /// <summary>The API key that the seed data knows: <c>sk-dev-</c> and 43 base64url characters (256 bits).</summary>
     public string ApiKey { get; }

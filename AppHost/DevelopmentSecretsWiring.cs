@@ -21,8 +21,12 @@ internal static class DevelopmentSecretsWiring
         ? project
         : project.WithEnvironment("Seed__Enabled", "true").WithEnvironment("Seed__DevelopmentKey", secrets.ApiKey);
 
-    public static IResourceBuilder<ProjectResource> WithMasterKey(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) =>
-        project.WithEnvironment("Encryption__MasterKeyFile", secrets?.MasterKeyFile ?? "/run/secrets/aiaspire-master-key");
+    /// <summary>Published, the tombstones have no default: they belong on a disk that all processes share, and no erasure works without.</summary>
+    public static IResourceBuilder<ProjectResource> WithMasterKey(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) => secrets is null
+        ? project.WithEnvironment("Encryption__MasterKeyFile", "/run/secrets/aiaspire-master-key")
+        : project
+            .WithEnvironment("Encryption__MasterKeyFile", secrets.MasterKeyFile)
+            .WithEnvironment("Encryption__TombstonesPath", secrets.TombstonesFile);
 
     /// <summary>Makes the AppHost an issuer of tokens.</summary>
     public static IResourceBuilder<ProjectResource> WithDevelopmentIssuer(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) => secrets is null

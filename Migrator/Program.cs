@@ -1,4 +1,5 @@
 using AiAspire.Core.Data;
+using AiAspire.Core.Encryption;
 using AiAspire.Core.Models;
 using AiAspire.Migrator;
 using AiAspire.ServiceDefaults;
@@ -12,6 +13,7 @@ var builder = Host.CreateApplicationBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
 builder.Services.AddModelCatalogOptions();
+builder.Services.AddTombstoneReplay();
 using var host = builder.Build();
 var services = host.Services;
 var cancellationToken = services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
@@ -20,6 +22,10 @@ var content = Required("aiaspire");
 var database = builder.Configuration.GetSection("Database").Get<DatabaseOptions>() ?? new DatabaseOptions();
 var seedOptions = builder.Configuration.GetSection("Seed").Get<SeedOptions>() ?? new SeedOptions();
 await ActivatorUtilities.CreateInstance<SchemaSetup>(services).RunAsync(content, Required("keystore"), database, cancellationToken);
+
+// A restored key store must not serve a key that was destroyed after the backup.
+await using (var keyStore = NpgsqlDataSource.Create(SchemaSetup.AsOwner(Required("keystore"))))
+    await services.GetRequiredService<TombstoneReplay>().RunAsync(keyStore, cancellationToken);
 
 await using var dataSource = NpgsqlDataSource.Create(SchemaSetup.AsOwner(content));
 await using var db = new AiAspireDb(DataRegistration.Options(dataSource), TenantScope.Platform);

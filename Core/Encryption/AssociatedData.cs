@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Text;
 
 namespace AiAspire.Core.Encryption;
@@ -8,7 +9,7 @@ namespace AiAspire.Core.Encryption;
 /// </summary>
 internal static class AssociatedData
 {
-    public const int MaxBytes = 160;
+    public const int MaxBytes = 168;
     private const int MaxNameBytes = 63;
 
     public static int Write(Span<byte> target, Guid tenantId, ContentPlace place)
@@ -19,6 +20,15 @@ internal static class AssociatedData
         length += WriteName(target[length..], place.Table);
         length += WriteName(target[length..], place.Column);
         return length;
+    }
+
+    /// <summary>The place of a wrapped key in the key store: the row is a tenant's or a user's id and the version of the key in it.</summary>
+    public static byte[] OfKey(Guid tenantId, string table, Guid ownerId, int keyVersion)
+    {
+        var bytes = new byte[MaxBytes];
+        var length = Write(bytes, tenantId, new ContentPlace(table, "wrapped_key", ownerId));
+        BinaryPrimitives.WriteInt32BigEndian(bytes.AsSpan(length), keyVersion);
+        return bytes[..(length + sizeof(int))];
     }
 
     private static int WriteName(Span<byte> target, string name)

@@ -8,28 +8,55 @@ namespace AiAspire.Core.Encryption;
 /// <param name="RowId">The row's id within the tenant.</param>
 public readonly record struct ContentPlace(string Table, string Column, Guid RowId);
 
-/// <summary>Encrypts and decrypts the content of one user. Take it from <see cref="UserKeys"/> for each piece of work; do not keep it.</summary>
+/// <summary>One version of a user's content key, unwrapped.</summary>
+internal readonly record struct ContentKey(int Version, byte[] Bytes);
+
+/// <summary>
+/// Encrypts with the user's current key and decrypts with the version that the ciphertext names. Take it from <see cref="UserKeys"/>
+/// for each piece of work; do not keep it: it does not learn of rotation or erasure.
+/// </summary>
 public sealed class ContentCipher
 {
-    private readonly byte[] _key;
     private readonly Guid _tenantId;
+    private readonly ContentKey _current;
+    private readonly ContentKey[] _keys;
 
-    internal ContentCipher(Guid tenantId, byte[] key)
+    /// <param name="tenantId">The tenant whose content it is.</param>
+    /// <param name="currentVersion">The version that encrypts; one of <paramref name="keys"/>.</param>
+    /// <param name="keys">Every version that may have encrypted something.</param>
+    internal ContentCipher(Guid tenantId, int currentVersion, ContentKey[] keys)
     {
         _tenantId = tenantId;
-        _key = key;
+        _keys = keys;
+        _current = KeyOf(currentVersion);
     }
+
+    /// <summary>The key version that a ciphertext of this class was made with.</summary>
+    /// <exception cref="CryptographicException">It is not a ciphertext of this class.</exception>
+    public static int KeyVersionOf(ReadOnlySpan<byte> ciphertext) => SealedBox.KeyVersion(ciphertext);
 
     public byte[] Encrypt(ReadOnlySpan<byte> plaintext, ContentPlace place)
     {
         Span<byte> associated = stackalloc byte[AssociatedData.MaxBytes];
-        return SealedBox.Seal(_key, plaintext, associated[..AssociatedData.Write(associated, _tenantId, place)]);
+        return SealedBox.Seal(_current.Bytes, plaintext, associated[..AssociatedData.Write(associated, _tenantId, place)], _current.Version);
     }
 
-    /// <exception cref="CryptographicException">Altered, or moved from another place.</exception>
+    /// <exception cref="CryptographicException">Altered, moved from another place, or of a key version that this user does not have.</exception>
     public byte[] Decrypt(ReadOnlySpan<byte> ciphertext, ContentPlace place)
     {
+        var key = KeyOf(SealedBox.KeyVersion(ciphertext));
         Span<byte> associated = stackalloc byte[AssociatedData.MaxBytes];
-        return SealedBox.Open(_key, ciphertext, associated[..AssociatedData.Write(associated, _tenantId, place)]);
+        return SealedBox.Open(key.Bytes, ciphertext, associated[..AssociatedData.Write(associated, _tenantId, place)]);
+    }
+
+    private ContentKey KeyOf(int version)
+    {
+        foreach (var key in _keys)
+        {
+            if (key.Version == version)
+                return key;
+        }
+
+        throw new CryptographicException($"There is no version {version} of this user's key.");
     }
 }

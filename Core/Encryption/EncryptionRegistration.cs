@@ -1,57 +1,81 @@
-using System.ComponentModel.DataAnnotations;
-using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Core.Encryption;
-
-/// <summary>Section <c>Encryption</c>. Exactly one of the two key sources must be set.</summary>
-public sealed class EncryptionOptions : IValidatableObject
-{
-    public const string Section = "Encryption";
-
-    /// <summary>A file with 32 bytes as base64, readable by its owner alone. For development.</summary>
-    public string? MasterKeyFile { get; init; }
-
-    /// <summary>32 bytes as base64, fed by a secret store (environment variable <c>Encryption__MasterKey</c>).</summary>
-    public string? MasterKey { get; init; }
-
-    /// <summary>Seconds a user's key stays in memory, and so the longest time a destroyed key still works on a replica. Default 60.</summary>
-    [Range(0, 3600)]
-    public int KeyCacheSeconds { get; init; } = 60;
-
-    /// <summary>Keys kept in memory before expired ones are dropped. Default 100,000.</summary>
-    [Range(1, 10_000_000)]
-    public int KeyCacheEntries { get; init; } = 100_000;
-
-    public IEnumerable<ValidationResult> Validate(ValidationContext validationContext)
-    {
-        if (string.IsNullOrWhiteSpace(MasterKeyFile) == string.IsNullOrWhiteSpace(MasterKey))
-            yield return new ValidationResult("Set exactly one of Encryption:MasterKeyFile and Encryption:MasterKey.", [nameof(MasterKey)]);
-    }
-}
 
 public static class EncryptionRegistration
 {
     /// <summary>The service key of the <see cref="NpgsqlDataSource"/> of the key store.</summary>
     public const string KeyStoreConnection = "keystore";
 
+    /// <summary>
+    /// Keys and ciphers over the keyed data source <see cref="KeyStoreConnection"/>; the host does not become ready before tombstones
+    /// are replayed.
+    /// </summary>
     public static IServiceCollection AddContentEncryption(this IServiceCollection services)
     {
+        services.AddTombstoneReplay();
+        services.TryAddSingleton(provider => new TenantKeys(
+            provider.GetRequiredService<IMasterKey>(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<IOptions<EncryptionOptions>>()));
+        services.AddSingleton(provider => new UserKeys(
+            KeyStore(provider),
+            provider.GetRequiredService<TenantKeys>(),
+            provider.GetRequiredService<TombstoneFile>(),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<IOptions<EncryptionOptions>>()));
+        services.AddSingleton(provider => new KeyRotation(
+            KeyStore(provider),
+            provider.GetRequiredService<IMasterKey>(),
+            provider.GetRequiredService<TenantKeys>(),
+            provider.GetRequiredService<TombstoneFile>(),
+            provider.GetRequiredService<IOptions<EncryptionOptions>>()));
+        services.AddSingleton<IHostedService>(provider => new EncryptionStartup(
+            provider.GetRequiredService<IMasterKey>(), provider.GetRequiredService<TombstoneReplay>(), KeyStore(provider)));
+        services.AddSingleton<IHostedService>(provider => new KeyChanges(
+            KeyStore(provider),
+            provider.GetRequiredService<UserKeys>(),
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<KeyChanges>>()));
+        return services;
+    }
+
+    /// <summary>The master key and <see cref="TombstoneReplay"/> alone, for the process that sets up the key store.</summary>
+    public static IServiceCollection AddTombstoneReplay(this IServiceCollection services)
+    {
+        services.TryAddSingleton(TimeProvider.System);
         services.AddOptions<EncryptionOptions>()
             .BindConfiguration(EncryptionOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
             .ValidateDataAnnotations()
             .ValidateOnStart();
-        services.AddSingleton<IMasterKey>(provider =>
+        // A redirect would carry the token to another server.
+        services.AddHttpClient(VaultTransitMasterKey.ClientName)
+            .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler { AllowAutoRedirect = false });
+        services.TryAddSingleton<IMasterKey>(provider =>
         {
             var options = provider.GetRequiredService<IOptions<EncryptionOptions>>().Value;
-            return options.MasterKey is { Length: > 0 } key
-                ? LocalMasterKey.FromBase64(key, "Encryption:MasterKey")
-                : LocalMasterKey.FromFile(options.MasterKeyFile!);
+            return new MasterKeyRing(
+                Current(options, provider),
+                [
+                    .. options.PreviousMasterKeyFiles.Select(LocalMasterKey.FromFile),
+                    .. options.PreviousMasterKeys.Select((key, i) => LocalMasterKey.FromBase64(key, $"Encryption:PreviousMasterKeys:{i}")),
+                ]);
         });
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<UserKeys>(
-            provider, provider.GetRequiredKeyedService<NpgsqlDataSource>(KeyStoreConnection)));
+        services.TryAddSingleton<TombstoneFile>();
+        services.TryAddSingleton(provider => new TombstoneReplay(
+            provider.GetRequiredService<TombstoneFile>(), provider.GetRequiredService<ILogger<TombstoneReplay>>()));
         return services;
     }
+
+    private static IMasterKey Current(EncryptionOptions options, IServiceProvider provider) => options switch
+    {
+        { Vault: { } vault } => new VaultTransitMasterKey(provider.GetRequiredService<IHttpClientFactory>(), vault),
+        { MasterKey: { Length: > 0 } key } => LocalMasterKey.FromBase64(key, "Encryption:MasterKey"),
+        _ => LocalMasterKey.FromFile(options.MasterKeyFile!),
+    };
+
+    private static NpgsqlDataSource KeyStore(IServiceProvider provider) => provider.GetRequiredKeyedService<NpgsqlDataSource>(KeyStoreConnection);
 }

@@ -41,9 +41,11 @@ internal sealed class LocalMasterKey : IMasterKey
         }
     }
 
-    public ValueTask<byte[]> WrapAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
-        => ValueTask.FromResult(SealedBox.Seal(_key, key.Span, associatedData.Span));
+    public ValueTask<string> CurrentKeyIdAsync(CancellationToken cancellationToken) => ValueTask.FromResult(KeyId);
 
-    public ValueTask<byte[]> UnwrapAsync(ReadOnlyMemory<byte> wrapped, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
-        => ValueTask.FromResult(SealedBox.Open(_key, wrapped.Span, associatedData.Span));
+    public ValueTask<WrappedKey> WrapAsync(ReadOnlyMemory<byte> key, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
+        => ValueTask.FromResult(new WrappedKey(KeyId, SealedBox.Seal(_key, key.Span, associatedData.Span)));
+
+    public ValueTask<byte[]> UnwrapAsync(WrappedKey wrapped, ReadOnlyMemory<byte> associatedData, CancellationToken cancellationToken)
+        => ValueTask.FromResult(SealedBox.Open(_key, wrapped.Bytes, associatedData.Span));
 }

@@ -1,47 +1,73 @@
+using System.Buffers.Binary;
 using System.Security.Cryptography;
 
 namespace AiAspire.Core.Encryption;
 
 /// <summary>
 /// AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce, laid out as
-/// <c>version (1) ‖ nonce (12) ‖ ciphertext (n) ‖ tag (16)</c>. A version other than this one is refused.
-/// Random nonces hold for 2³² messages a key (SP 800-38D §8.3); content keys are per user, far below that.
+/// <c>format (1) ‖ key version (4, big-endian) ‖ nonce (12) ‖ ciphertext (n) ‖ tag (16)</c>. Format and key version are authenticated
+/// before the associated data. Random nonces hold for 2³² messages a key (SP 800-38D §8.3); content keys are per user, far below that.
 /// </summary>
 internal static class SealedBox
 {
     public const int KeyBytes = 32;
-    public const int Overhead = 1 + NonceBytes + TagBytes;
-    private const byte Version = 1;
+    public const int Overhead = HeaderBytes + NonceBytes + TagBytes;
+    private const byte Format = 1;
+    private const int HeaderBytes = 5;
     private const int NonceBytes = 12;
     private const int TagBytes = 16;
 
-    public static byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData)
+    /// <summary>Seals; <see cref="KeyVersion"/> tells from the box which version of the key that was.</summary>
+    public static byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData, int keyVersion = 1)
     {
         // An AesGcm holds one native context and must not be shared by threads; making one costs about a microsecond.
         using var cipher = new AesGcm(key, TagBytes);
         var box = new byte[plaintext.Length + Overhead];
-        box[0] = Version;
-        var nonce = box.AsSpan(1, NonceBytes);
+        box[0] = Format;
+        BinaryPrimitives.WriteInt32BigEndian(box.AsSpan(1), keyVersion);
+        var nonce = box.AsSpan(HeaderBytes, NonceBytes);
         RandomNumberGenerator.Fill(nonce);
+        Span<byte> authenticated = stackalloc byte[HeaderBytes + AssociatedData.MaxBytes];
         cipher.Encrypt(
             nonce,
             plaintext,
-            box.AsSpan(1 + NonceBytes, plaintext.Length),
-            box.AsSpan(1 + NonceBytes + plaintext.Length, TagBytes),
-            associatedData);
+            box.AsSpan(HeaderBytes + NonceBytes, plaintext.Length),
+            box.AsSpan(HeaderBytes + NonceBytes + plaintext.Length, TagBytes),
+            Authenticated(authenticated, box, associatedData));
         return box;
     }
 
-    /// <exception cref="CryptographicException">The box is too short, of an unknown version, altered, or bound to another place.</exception>
-    public static byte[] Open(ReadOnlySpan<byte> key, ReadOnlySpan<byte> box, ReadOnlySpan<byte> associatedData)
+    /// <summary>The version of the key that sealed a box; trusted only once the box has opened.</summary>
+    /// <exception cref="CryptographicException">The box is too short or of an unknown format.</exception>
+    public static int KeyVersion(ReadOnlySpan<byte> box)
     {
         if (box.Length < Overhead)
             throw new CryptographicException("The ciphertext is shorter than its frame.");
-        if (box[0] != Version)
+        if (box[0] != Format)
             throw new CryptographicException($"The ciphertext has the unknown format version {box[0]}.");
+        return BinaryPrimitives.ReadInt32BigEndian(box[1..]);
+    }
+
+    /// <exception cref="CryptographicException">The box is too short, of an unknown format, altered, or bound to another place.</exception>
+    public static byte[] Open(ReadOnlySpan<byte> key, ReadOnlySpan<byte> box, ReadOnlySpan<byte> associatedData)
+    {
+        _ = KeyVersion(box);
         using var cipher = new AesGcm(key, TagBytes);
         var plaintext = new byte[box.Length - Overhead];
-        cipher.Decrypt(box.Slice(1, NonceBytes), box[(1 + NonceBytes)..^TagBytes], box[^TagBytes..], plaintext, associatedData);
+        Span<byte> authenticated = stackalloc byte[HeaderBytes + AssociatedData.MaxBytes];
+        cipher.Decrypt(
+            box.Slice(HeaderBytes, NonceBytes),
+            box[(HeaderBytes + NonceBytes)..^TagBytes],
+            box[^TagBytes..],
+            plaintext,
+            Authenticated(authenticated, box, associatedData));
         return plaintext;
+    }
+
+    private static ReadOnlySpan<byte> Authenticated(Span<byte> target, ReadOnlySpan<byte> box, ReadOnlySpan<byte> associatedData)
+    {
+        box[..HeaderBytes].CopyTo(target);
+        associatedData.CopyTo(target[HeaderBytes..]);
+        return target[..(HeaderBytes + associatedData.Length)];
     }
 }
