@@ -1,6 +1,7 @@
 using System.Text.Json;
 using AiAspire.Api;
 using AiAspire.Api.Admin;
+using AiAspire.Api.Audit;
 using AiAspire.Api.Chat;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
@@ -8,6 +9,7 @@ using AiAspire.Api.Feedback;
 using AiAspire.Api.Identity;
 using AiAspire.Api.Jobs;
 using AiAspire.Api.Models;
+using AiAspire.Core.Audit;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Encryption;
 using AiAspire.Core.Jobs;
@@ -26,6 +28,7 @@ builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddAudit();
 builder.Services.AddIdentity();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
@@ -42,6 +45,7 @@ builder.WebHost.ConfigureKestrel((context, kestrel) =>
 var app = builder.Build();
 app.UseMiddleware<RequestIds>();
 app.UseMiddleware<ErrorMiddleware>();
+app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
 app.UseMiddleware<CallerLogging>();
 app.UseAuthorization();
@@ -56,6 +60,7 @@ v1.MapModels();
 v1.MapFeedback();
 v1.MapConversations();
 v1.MapJobs();
+v1.MapAudit();
 v1.MapGroup("/admin").MapKillSwitches();
 
 app.Run();
