@@ -30,6 +30,7 @@ builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddAudit();
 builder.Services.AddIdentity();
+builder.Services.AddScoped<Administration>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
 builder.Services.AddOptions<ApiOptions>()
@@ -61,6 +62,11 @@ v1.MapFeedback();
 v1.MapConversations();
 v1.MapJobs();
 v1.MapAudit();
-v1.MapGroup("/admin").MapKillSwitches();
+var admin = v1.MapGroup("/admin");
+admin.MapKillSwitches();
+admin.MapTenants();
+admin.MapUsers();
+admin.MapTiers();
+admin.MapApiKeys();
 
 app.Run();
