@@ -1,6 +1,7 @@
 using System.Text.Json;
 using AiAspire.Api;
 using AiAspire.Api.Admin;
+using AiAspire.Api.Audit;
 using AiAspire.Api.Chat;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
@@ -8,6 +9,7 @@ using AiAspire.Api.Feedback;
 using AiAspire.Api.Identity;
 using AiAspire.Api.Jobs;
 using AiAspire.Api.Models;
+using AiAspire.Core.Audit;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Encryption;
 using AiAspire.Core.Idempotency;
@@ -28,7 +30,9 @@ builder.AddRedis("redis");
 builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddIdempotency();
 builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddAudit();
 builder.Services.AddIdentity();
+builder.Services.AddScoped<Administration>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
 builder.Services.AddOptions<ApiOptions>()
@@ -44,6 +48,7 @@ builder.WebHost.ConfigureKestrel((context, kestrel) =>
 var app = builder.Build();
 app.UseMiddleware<RequestIds>();
 app.UseMiddleware<ErrorMiddleware>();
+app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
 app.UseMiddleware<CallerLogging>();
 app.UseAuthorization();
@@ -58,6 +63,12 @@ v1.MapModels();
 v1.MapFeedback();
 v1.MapConversations();
 v1.MapJobs();
-v1.MapGroup("/admin").MapKillSwitches();
+v1.MapAudit();
+var admin = v1.MapGroup("/admin");
+admin.MapKillSwitches();
+admin.MapTenants();
+admin.MapUsers();
+admin.MapTiers();
+admin.MapApiKeys();
 
 app.Run();

@@ -1,3 +1,4 @@
+using AiAspire.Core.Audit;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Encryption;
 using AiAspire.Core.Idempotency;
@@ -17,6 +18,7 @@ builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
 builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
+builder.Services.AddAudit();
 builder.Services.AddOptions<JobRunnerOptions>()
     .BindConfiguration(JobRunnerOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
     .ValidateDataAnnotations()

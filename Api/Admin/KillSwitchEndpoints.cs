@@ -1,4 +1,7 @@
+using System.Text.Json.Nodes;
 using AiAspire.Api.Identity;
+using AiAspire.Core.Audit;
+using AiAspire.Core.Data;
 using AiAspire.Core.Rollouts;
 using Microsoft.AspNetCore.Http.HttpResults;
 
@@ -23,9 +26,17 @@ internal static class KillSwitchEndpoints
     private static Ok<KillSwitchResponse> Get(KillSwitches switches) => TypedResults.Ok(Response(switches.Service));
 
     private static async Task<Ok<KillSwitchResponse>> PutAsync(
-        KillSwitchRequest request, RequestCaller caller, KillSwitches switches, CancellationToken cancellationToken)
-        => TypedResults.Ok(Response(await switches.SetServiceAsync(
-            request.Engaged, request.Reason, request.Until, $"{caller.Value.TenantSlug}/{caller.Value.ExternalUserId}", cancellationToken)));
+        KillSwitchRequest request, HttpContext http, RequestCaller caller, KillSwitches switches, TimeProvider time, CancellationToken cancellationToken)
+    {
+        var entry = caller.Value.Audit(http, time, AuditActions.KillSwitchChanged, TenantScope.PlatformTenantId) with
+        {
+            TargetKind = "kill_switch",
+            TargetId = KillSwitch.ServiceScope,
+            Details = new JsonObject { ["engaged"] = request.Engaged, ["until"] = request.Until?.ToString("O") },
+        };
+        return TypedResults.Ok(Response(await switches.SetServiceAsync(
+            request.Engaged, request.Reason, request.Until, $"{caller.Value.TenantSlug}/{caller.Value.ExternalUserId}", entry, cancellationToken)));
+    }
 
     private static KillSwitchResponse Response(KillSwitch? row)
         => new(KillSwitch.ServiceScope, row?.Engaged ?? false, row?.Reason, row?.Until, row?.ChangedBy, row?.ChangedAt);

@@ -18,7 +18,7 @@ internal sealed class ApiKeyHandler(
         if (Bearer.TokenOf(Request) is not { } key)
             return AuthenticateResult.NoResult();
         var caller = await FindAsync(key);
-        return AuthenticateResult.Success(new AuthenticationTicket(CallerClaims.Establish(Context, caller, SchemeName), SchemeName));
+        return AuthenticateResult.Success(new AuthenticationTicket(await CallerClaims.EstablishAsync(Context, caller, SchemeName), SchemeName));
     }
 
     private async ValueTask<Caller> FindAsync(string key)

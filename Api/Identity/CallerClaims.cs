@@ -8,15 +8,17 @@ internal static class CallerClaims
 {
     public const string UserHeader = "X-AiAspire-User";
     public const string TenantHeader = "X-Tenant-Id";
+    public const string TenantMismatch = "tenant_mismatch";
 
     /// <summary>Makes the caller known to this request, once its tenant agrees with what the request itself names.</summary>
-    public static ClaimsPrincipal Establish(HttpContext http, Caller caller, string scheme)
+    public static async Task<ClaimsPrincipal> EstablishAsync(HttpContext http, Caller caller, string scheme)
     {
         if (http.Request.Headers.TryGetValue(TenantHeader, out var named)
             && !(named.Count == 1 && (string.Equals(named[0], caller.TenantSlug, StringComparison.Ordinal)
                 || (Guid.TryParse(named[0], out var id) && id == caller.TenantId))))
         {
-            throw new IdentityException("tenant_mismatch", $"{TenantHeader} names another tenant than the credential.", forbidden: true);
+            await CallerAudit.CrossingRefusedAsync(http, caller);
+            throw new IdentityException(TenantMismatch, $"{TenantHeader} names another tenant than the credential.", forbidden: true);
         }
 
         http.RequestServices.GetRequiredService<RequestCaller>().Set(caller);

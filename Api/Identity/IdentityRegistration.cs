@@ -14,6 +14,8 @@ public static class Policies
 {
     public const string User = "user";
     public const string Operator = "operator";
+    public const string TenantAdmin = "tenant_admin";
+    public const string Auditor = "auditor";
 }
 
 internal static class IdentityRegistration
@@ -40,6 +42,8 @@ internal static class IdentityRegistration
         services.AddAuthorizationBuilder()
             .AddPolicy(Policies.User, policy => policy.RequireAuthenticatedUser())
             .AddPolicy(Policies.Operator, policy => policy.RequireRole(Roles.Operator))
+            .AddPolicy(Policies.TenantAdmin, policy => policy.RequireRole(Roles.TenantAdmin, Roles.Operator))
+            .AddPolicy(Policies.Auditor, policy => policy.RequireRole(Roles.Auditor))
             .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().Build());
     }
 
@@ -73,6 +77,10 @@ internal static class IdentityRegistration
         jwt.Events = new JwtBearerEvents
         {
             OnTokenValidated = context => EstablishAsync(context, identity),
+            // A refusal of our own, thrown while the caller is established, is written down where it is answered.
+            OnAuthenticationFailed = context => context.Exception is IdentityException
+                ? Task.CompletedTask
+                : CallerAudit.LoginFailedAsync(context.HttpContext, "invalid_token"),
             OnChallenge = async context =>
             {
                 context.HandleResponse();
@@ -94,7 +102,7 @@ internal static class IdentityRegistration
         var directory = context.HttpContext.RequestServices.GetRequiredService<CallerDirectory>();
         var caller = await directory.FromTokenAsync(
             tenants[0], subject, [.. token.FindAll(identity.RolesClaim).Select(c => c.Value).Order(StringComparer.Ordinal)], context.HttpContext.RequestAborted);
-        context.Principal = CallerClaims.Establish(context.HttpContext, caller, JwtBearerDefaults.AuthenticationScheme);
+        context.Principal = await CallerClaims.EstablishAsync(context.HttpContext, caller, JwtBearerDefaults.AuthenticationScheme);
     }
 
     private static ECDsaSecurityKey PublicKey(string spki)

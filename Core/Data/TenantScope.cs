@@ -9,6 +9,9 @@ public enum DataReach
     /// <summary>All users' rows of one tenant, read only where a named policy says so; every such read is to be audited.</summary>
     TenantAdmin,
 
+    /// <summary>The tenant's audit log, and nothing else beyond the user's own rows.</summary>
+    Auditor,
+
     /// <summary>Steps of our own that act for a tenant before a user is known (finding or creating the user of a call).</summary>
     Service,
 }
@@ -29,6 +32,7 @@ public sealed record TenantScope(Guid TenantId, Guid? UserId, DataReach Reach = 
     {
         DataReach.User => "user",
         DataReach.TenantAdmin => "tenant_admin",
+        DataReach.Auditor => "auditor",
         DataReach.Service => "service",
         _ => throw new InvalidOperationException($"Unknown reach {Reach}."),
     };

@@ -1,3 +1,4 @@
+using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
 using AiAspire.Core.Wire;
 using Microsoft.EntityFrameworkCore;
@@ -64,7 +65,14 @@ public sealed class KillSwitches(TenantSessions sessions, TimeProvider time)
         };
     }
 
-    public async Task<KillSwitch> SetServiceAsync(bool engaged, string? reason, DateTimeOffset? until, string by, CancellationToken cancellationToken)
+    /// <param name="engaged">True: calls are refused.</param>
+    /// <param name="reason">Told to callers.</param>
+    /// <param name="until">When it is expected to end.</param>
+    /// <param name="by">Who, for people.</param>
+    /// <param name="entry">Committed to the platform's audit chain with the change.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<KillSwitch> SetServiceAsync(
+        bool engaged, string? reason, DateTimeOffset? until, string by, AuditEvent entry, CancellationToken cancellationToken)
     {
         var now = time.GetUtcNow();
         var changed = await sessions.Open(TenantScope.Platform).RunAsync(
@@ -80,6 +88,7 @@ public sealed class KillSwitches(TenantSessions sessions, TimeProvider time)
                 (row.Engaged, row.Reason, row.Until, row.ChangedBy, row.ChangedAt) = (engaged, reason, until, by, now);
                 await db.SaveChangesAsync(token);
                 await db.NotifyChangedAsync(Topic, token);
+                await db.AppendAuditAsync(entry, token);
                 return row;
             },
             cancellationToken);

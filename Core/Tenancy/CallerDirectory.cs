@@ -9,7 +9,7 @@ namespace AiAspire.Core.Tenancy;
 /// Turns credentials into a <see cref="Caller"/>. Answers are kept for <see cref="CacheTime"/> and dropped at once when tenants, users
 /// or keys change anywhere (<see cref="Topic"/>), so that a revocation reaches every replica.
 /// </summary>
-public sealed class CallerDirectory(TenantSessions sessions, TimeProvider time)
+public sealed class CallerDirectory(TenantSessions sessions, KeyUses keyUses, TimeProvider time)
 {
     /// <summary>The change-feed topic of tenants, tiers, users and keys.</summary>
     public const string Topic = "identity";
@@ -29,7 +29,11 @@ public sealed class CallerDirectory(TenantSessions sessions, TimeProvider time)
         var hash = ApiKeyFormat.Hash(key);
         var cacheKey = new CacheKey(Convert.ToBase64String(hash), actAs);
         if (Cached(cacheKey) is { } known)
+        {
+            keyUses.Note(known);
             return known;
+        }
+
         var found = await FindKeyAsync(hash, cancellationToken)
             ?? throw new IdentityException("invalid_api_key", "Incorrect API key provided. Create one with your tenant's administrator.");
         if (found.RevokedAt is not null)
@@ -53,9 +57,13 @@ public sealed class CallerDirectory(TenantSessions sessions, TimeProvider time)
         else
         {
             caller = await LoadAsync(found.Tenant, u => u.ExternalId == actAs, create: actAs, cancellationToken);
+            // Whoever holds such a key may be anyone in the tenant by name, so it gives none of the powers that some of them have.
+            caller = caller with { Roles = [.. caller.Roles.Where(r => r == Roles.User)] };
         }
 
-        return Keep(cacheKey, caller with { ApiKeyId = found.ApiKeyId });
+        caller = caller with { ApiKeyId = found.ApiKeyId };
+        keyUses.Note(caller);
+        return Keep(cacheKey, caller, found.ExpiresAt);
     }
 
     /// <summary>Identifies the subject of a token whose signature, issuer, audience and times were already checked.</summary>
@@ -176,11 +184,15 @@ public sealed class CallerDirectory(TenantSessions sessions, TimeProvider time)
 
     private Caller? Cached(CacheKey key) => _cache.TryGetValue(key, out var cached) && cached.Until > time.GetUtcNow() ? cached.Caller : null;
 
-    private Caller Keep(CacheKey key, Caller caller)
+    /// <param name="key">The credential.</param>
+    /// <param name="caller">Whose it is.</param>
+    /// <param name="expiresAt">The credential's own end, past which it is not kept.</param>
+    private Caller Keep(CacheKey key, Caller caller, DateTimeOffset? expiresAt = null)
     {
         if (_cache.Count >= MaxCached)
             _cache.Clear();
-        _cache[key] = new CachedCaller(caller, time.GetUtcNow() + CacheTime);
+        var until = time.GetUtcNow() + CacheTime;
+        _cache[key] = new CachedCaller(caller, expiresAt < until ? expiresAt.Value : until);
         return caller;
     }
 

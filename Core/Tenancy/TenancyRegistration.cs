@@ -8,5 +8,7 @@ public static class TenancyRegistration
     public static IServiceCollection AddTenancy(this IServiceCollection services)
         => services
             .AddSingleton<CallerDirectory>()
+            .AddSingleton<KeyUses>()
+            .AddHostedService(provider => provider.GetRequiredService<KeyUses>())
             .AddChangeSubscription(CallerDirectory.Topic, provider => provider.GetRequiredService<CallerDirectory>().ForgetAsync);
 }

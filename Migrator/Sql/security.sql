@@ -124,6 +124,13 @@ CREATE POLICY own_read ON aiaspire.ledger_requests FOR SELECT TO aiaspire_app US
 CREATE POLICY own_insert ON aiaspire.ledger_requests FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
 GRANT SELECT, INSERT ON aiaspire.ledger_requests TO aiaspire_app;
 
+-- audit: read by auditors; written by append_audit below and by nothing else. Nobody updates or deletes an entry.
+CREATE POLICY auditor_read ON aiaspire.audit_entries FOR SELECT TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'auditor');
+CREATE POLICY auditor_read ON aiaspire.audit_heads FOR SELECT TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'auditor');
+GRANT SELECT ON aiaspire.audit_entries, aiaspire.audit_heads TO aiaspire_app;
+
 -- ── Cross-tenant functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 -- They run as aiaspire_functions, which sees just the tables and columns granted to it here. Each has a fixed search_path.
 GRANT CREATE ON SCHEMA aiaspire TO aiaspire_functions; -- asked for by ALTER FUNCTION … OWNER TO; taken back below
@@ -140,6 +147,11 @@ GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON a
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id), DELETE ON aiaspire.messages TO aiaspire_functions;
+CREATE POLICY functions_read ON aiaspire.audit_entries FOR SELECT TO aiaspire_functions USING (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY functions_append ON aiaspire.audit_entries FOR INSERT TO aiaspire_functions WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY functions_heads ON aiaspire.audit_heads TO aiaspire_functions USING (true) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT (tenant_id, sequence, entry_id), INSERT ON aiaspire.audit_entries TO aiaspire_functions;
+GRANT SELECT, INSERT, UPDATE ON aiaspire.audit_heads TO aiaspire_functions;
 
 -- A key arrives before its tenant is known. The hash of 256 random bits is the proof; no other row can be reached.
 CREATE OR REPLACE FUNCTION aiaspire.find_api_key(p_hash bytea)
@@ -156,6 +168,15 @@ CREATE OR REPLACE FUNCTION aiaspire.find_tenant(p_name text) RETURNS uuid
     AS $$
         SELECT t.tenant_id FROM aiaspire.tenants t
         WHERE (t.slug = p_name OR t.tenant_id::text = lower(p_name)) AND t.tenant_id <> aiaspire.platform_id();
+    $$;
+
+-- Operators administer all tenants; the policy on the table shows a session its own. What is listed is the contract, nothing within it.
+CREATE OR REPLACE FUNCTION aiaspire.list_tenants(p_after uuid, p_limit integer)
+    RETURNS TABLE (tenant_id uuid, slug text, name text, plan text, status text, tokens_per_day bigint, tokens_per_minute bigint, retention_days integer, created_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT t.tenant_id, t.slug, t.name, t.plan, t.status, t.tokens_per_day, t.tokens_per_minute, t.retention_days, t.created_at
+        FROM aiaspire.tenants t WHERE t.tenant_id > p_after AND t.tenant_id <> aiaspire.platform_id() ORDER BY t.tenant_id LIMIT p_limit;
     $$;
 
 -- Workers serve all tenants. A claim draws a new lease token, which fences off whoever held the job before.
@@ -208,14 +229,77 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_idempotency_keys(p_limit inte
         SELECT count(*) FROM gone;
     $$;
 
+-- One field of an audit entry as it is hashed: its length, then its bytes; length -1 for null. The same in C#: Core/Audit/AuditEncoding.cs.
+CREATE OR REPLACE FUNCTION aiaspire.audit_field(p_value bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog
+    AS $$ SELECT CASE WHEN p_value IS NULL THEN int4send(-1) ELSE int4send(length(p_value)) || p_value END $$;
+
+-- The only way to write an audit entry, and only into the chain of the session's tenant. The head's row lock is held until the
+-- transaction ends, so two appends come one after the other and the second sees the first. Appending an entry again does nothing.
+CREATE OR REPLACE FUNCTION aiaspire.append_audit(
+    p_entry uuid, p_actor_kind text, p_actor text, p_action text, p_target_kind text, p_target text, p_request uuid, p_details jsonb) RETURNS void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    v_tenant uuid := aiaspire.tenant_id();
+    v_sequence bigint;
+    v_prev bytea;
+    v_at timestamptz;
+    v_hash bytea;
+BEGIN
+    IF v_tenant IS NULL THEN
+        RAISE EXCEPTION 'an audit entry needs the tenant of a session' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO aiaspire.audit_heads (tenant_id, sequence, hash, at)
+        VALUES (v_tenant, 0, decode(repeat('00', 32), 'hex'), now()) ON CONFLICT DO NOTHING;
+    SELECT h.sequence + 1, h.hash INTO v_sequence, v_prev FROM aiaspire.audit_heads h WHERE h.tenant_id = v_tenant FOR UPDATE;
+    IF EXISTS (SELECT FROM aiaspire.audit_entries e WHERE e.tenant_id = v_tenant AND e.entry_id = p_entry) THEN
+        RETURN;
+    END IF;
+    -- Read under the lock, so that times rise with the sequence.
+    v_at := clock_timestamp();
+    v_hash := sha256('\x01'::bytea
+        || aiaspire.audit_field(uuid_send(v_tenant))
+        || aiaspire.audit_field(int8send(v_sequence))
+        || aiaspire.audit_field(uuid_send(p_entry))
+        || aiaspire.audit_field(int8send((extract(epoch FROM v_at) * 1000000)::bigint))
+        || aiaspire.audit_field(convert_to(p_actor_kind, 'UTF8'))
+        || aiaspire.audit_field(convert_to(p_actor, 'UTF8'))
+        || aiaspire.audit_field(convert_to(p_action, 'UTF8'))
+        || aiaspire.audit_field(convert_to(p_target_kind, 'UTF8'))
+        || aiaspire.audit_field(convert_to(p_target, 'UTF8'))
+        || aiaspire.audit_field(uuid_send(p_request))
+        || aiaspire.audit_field(convert_to(p_details::text, 'UTF8'))
+        || aiaspire.audit_field(v_prev));
+    INSERT INTO aiaspire.audit_entries
+        (tenant_id, sequence, entry_id, at, actor_kind, actor_id, action, target_kind, target_id, request_id, details, prev_hash, hash)
+        VALUES (v_tenant, v_sequence, p_entry, v_at, p_actor_kind, p_actor, p_action, p_target_kind, p_target, p_request, p_details, v_prev, v_hash);
+    UPDATE aiaspire.audit_heads SET sequence = v_sequence, hash = v_hash, at = v_at WHERE tenant_id = v_tenant;
+    IF v_sequence % 64 = 0 THEN
+        PERFORM pg_notify('aiaspire_changes', 'audit_heads'); -- many at once: have the head signed now
+    END IF;
+END
+$$;
+
+-- Heads are signed by a service that serves all tenants; a head says how many entries there are and nothing of what they tell.
+CREATE OR REPLACE FUNCTION aiaspire.audit_heads_since(p_since timestamptz) RETURNS TABLE (tenant_id uuid, sequence bigint, hash bytea)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT h.tenant_id, h.sequence, h.hash FROM aiaspire.audit_heads h WHERE h.at >= p_since AND h.sequence > 0;
+    $$;
+
+ALTER FUNCTION aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.audit_heads_since(timestamptz) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.list_tenants(uuid, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.claim_jobs(text, integer, interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
-    aiaspire.delete_expired_conversations(integer), aiaspire.delete_expired_idempotency_keys(integer) TO aiaspire_app;
+    aiaspire.delete_expired_conversations(integer), aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb),
+    aiaspire.audit_heads_since(timestamptz), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer) TO aiaspire_app;
+GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────
 

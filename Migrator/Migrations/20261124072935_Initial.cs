@@ -15,6 +15,45 @@ namespace AiAspire.Migrator.Migrations
                 name: "aiaspire");
 
             migrationBuilder.CreateTable(
+                name: "audit_entries",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    entry_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    actor_kind = table.Column<string>(type: "text", nullable: false),
+                    actor_id = table.Column<string>(type: "text", nullable: true),
+                    action = table.Column<string>(type: "text", nullable: false),
+                    target_kind = table.Column<string>(type: "text", nullable: true),
+                    target_id = table.Column<string>(type: "text", nullable: true),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    details = table.Column<string>(type: "jsonb", nullable: false),
+                    prev_hash = table.Column<byte[]>(type: "bytea", nullable: false),
+                    hash = table.Column<byte[]>(type: "bytea", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("audit_entries_pkey", x => new { x.tenant_id, x.sequence });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "audit_heads",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    hash = table.Column<byte[]>(type: "bytea", nullable: false),
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("audit_heads_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "kill_switches",
                 schema: "aiaspire",
                 columns: table => new
@@ -282,6 +321,33 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "idempotency_keys",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    route = table.Column<string>(type: "text", nullable: false),
+                    key = table.Column<string>(type: "text", nullable: false),
+                    fingerprint = table.Column<byte[]>(type: "bytea", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    response = table.Column<byte[]>(type: "bytea", nullable: true),
+                    expires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("idempotency_keys_pkey", x => new { x.tenant_id, x.user_id, x.route, x.key });
+                    table.ForeignKey(
+                        name: "idempotency_keys_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "jobs",
                 schema: "aiaspire",
                 columns: table => new
@@ -359,6 +425,19 @@ namespace AiAspire.Migrator.Migrations
                 columns: new[] { "tenant_id", "user_id" });
 
             migrationBuilder.CreateIndex(
+                name: "audit_entries_tenant_id_action_sequence_idx",
+                schema: "aiaspire",
+                table: "audit_entries",
+                columns: new[] { "tenant_id", "action", "sequence" });
+
+            migrationBuilder.CreateIndex(
+                name: "audit_entries_tenant_id_entry_id_key",
+                schema: "aiaspire",
+                table: "audit_entries",
+                columns: new[] { "tenant_id", "entry_id" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
                 name: "conversations_tenant_id_last_message_at_idx",
                 schema: "aiaspire",
                 table: "conversations",
@@ -370,6 +449,12 @@ namespace AiAspire.Migrator.Migrations
                 table: "feedback",
                 columns: new[] { "tenant_id", "user_id", "request_id" },
                 unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "idempotency_keys_tenant_id_expires_at_idx",
+                schema: "aiaspire",
+                table: "idempotency_keys",
+                columns: new[] { "tenant_id", "expires_at" });
 
             migrationBuilder.CreateIndex(
                 name: "jobs_priority_available_at_idx",
@@ -423,7 +508,19 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "audit_entries",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "audit_heads",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "feedback",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "idempotency_keys",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
