@@ -54,8 +54,13 @@ public sealed class ChatPipelineTests : IDisposable
     {
         _switches.Hold(new KillSwitch
         {
-            TenantId = TenantScope.PlatformTenantId, Scope = KillSwitch.ServiceScope, Engaged = true, Reason = "drill",
-            Until = _time.GetUtcNow().AddMinutes(3), ChangedBy = "op", ChangedAt = _time.GetUtcNow(),
+            TenantId = TenantScope.PlatformTenantId,
+            Scope = KillSwitch.ServiceScope,
+            Engaged = true,
+            Reason = "drill",
+            Until = _time.GetUtcNow().AddMinutes(3),
+            ChangedBy = "op",
+            ChangedAt = _time.GetUtcNow(),
         });
 
         var refusal = await RefusedAsync("unknown");
