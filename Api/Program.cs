@@ -10,6 +10,7 @@ using AiAspire.Api.Jobs;
 using AiAspire.Api.Models;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Encryption;
+using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
@@ -25,6 +26,7 @@ builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
 builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
+builder.Services.AddIdempotency();
 builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddIdentity();
 builder.Services.AddOpenApiDocument();

@@ -50,7 +50,7 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api")
+    .WithSettings("Api", "Idempotency")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithSettings("Workers", "Schedules")

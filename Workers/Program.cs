@@ -1,5 +1,6 @@
 using AiAspire.Core.Chat;
 using AiAspire.Core.Encryption;
+using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
@@ -20,6 +21,7 @@ builder.Services.AddOptions<JobRunnerOptions>()
     .BindConfiguration(JobRunnerOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
     .ValidateDataAnnotations()
     .ValidateOnStart();
+builder.Services.AddIdempotency();
 builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddSingleton<IJobHandler, ChatJob>();
 builder.Services.AddSingleton<JobHandlers>();

@@ -1,10 +1,10 @@
-using System.IO.Pipelines;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
+using AiAspire.Core.Encryption;
+using AiAspire.Core.Idempotency;
 using AiAspire.Core.Wire;
-using Microsoft.AspNetCore.Http.Features;
 
 namespace AiAspire.Api.Chat;
 
@@ -26,84 +26,51 @@ internal static class ChatEndpoints
             .WithSummary("Create a chat completion, streamed or whole.")
             .WithTags("Chat");
 
-    private static async Task CompleteAsync(HttpContext http, RequestCaller caller, ChatPipeline pipeline, TimeProvider time)
+    private static async Task CompleteAsync(
+        HttpContext http, RequestCaller caller, ChatPipeline pipeline, IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time)
     {
         var started = (At: time.GetUtcNow(), Timestamp: time.GetTimestamp());
-        var aborted = http.RequestAborted;
-        using var request = ChatRequest.Parse(await RequestBody.ReadAsync(http.Request, aborted));
-        var named = ConversationOf(http.Request);
+        var body = await RequestBody.ReadAsync(http.Request, http.RequestAborted);
+        using var request = ChatRequest.Parse(body);
+        var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
+        var start = key is null
+            ? default
+            : await idempotency.BeginAsync(caller.Value, "POST /v1/chat/completions", key, body, RequestIds.Of(http), http.RequestAborted);
+        if (start.Replay is { } stored)
+        {
+            await ChatDelivery.ReplayAsync(http, request, stored);
+            return;
+        }
+
+        await using var claim = start.Claim;
+        var conversationId = ConversationOf(http.Request) ?? time.NewId();
+        var record = claim is null ? null : new RecordedReply(conversationId);
+        var cipher = claim is null ? null : await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, http.RequestAborted);
         var call = new ChatCall
         {
             RequestId = RequestIds.Of(http),
             Caller = caller.Value,
             Request = request,
             Feature = FeatureOf(http.Request),
-            ConversationId = named ?? time.NewId(),
+            ConversationId = conversationId,
             StartedAt = started.At,
             StartTimestamp = started.Timestamp,
+            AlsoSettle = claim is null ? null : batch => claim.AddCompletion(batch, cipher!, record!.Bytes),
         };
-        await using var events = pipeline.RunAsync(call, aborted).GetAsyncEnumerator(aborted);
-        bool any;
+        // Who sends a key wants the answer even after losing the connection: the call goes on, and the retry gets what it brought.
+        // Without a key nobody will ask for it again, and the provider is told to stop at once.
+        var running = claim is null ? http.RequestAborted : CancellationToken.None;
+        var answered = false;
         try
         {
-            any = await events.MoveNextAsync();
+            answered = await ChatDelivery.DeliverAsync(http, call, pipeline.RunAsync(call, running), record, time, running);
         }
-        catch (WireException)
+        finally
         {
-            ChatHeaders.Write(http.Response, call, time);
-            throw;
+            // No effect, so a retry is the first request again.
+            if (claim is not null && !answered)
+                await claim.ReleaseAsync(CancellationToken.None);
         }
-
-        if (any && request.Stream)
-            await StreamAsync(http, call, events, time);
-        else if (any)
-            await WriteWholeAsync(http, call, events, time);
-    }
-
-    private static async Task WriteWholeAsync(HttpContext http, ChatCall call, IAsyncEnumerator<ChatEvent> events, TimeProvider time)
-    {
-        var json = events.Current.Json;
-        // The end of the enumeration is the settlement: only then is the cost known and the answer safe to give.
-        while (await events.MoveNextAsync())
-            json = events.Current.Json;
-        ChatHeaders.Write(http.Response, call, time);
-        http.Response.ContentType = "application/json";
-        http.Response.ContentLength = json.Length;
-        await http.Response.Body.WriteAsync(json, http.RequestAborted);
-    }
-
-    private static async Task StreamAsync(HttpContext http, ChatCall call, IAsyncEnumerator<ChatEvent> events, TimeProvider time)
-    {
-        ChatHeaders.Write(http.Response, call, time);
-        http.Response.ContentType = "text/event-stream; charset=utf-8";
-        http.Response.Headers.CacheControl = "no-cache";
-        http.Response.Headers["X-Accel-Buffering"] = "no";
-        http.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
-        var writer = http.Response.BodyWriter;
-        try
-        {
-            do
-            {
-                if (ChatSse.WriteEvent(writer, events.Current, call.Request.IncludeUsage))
-                    await FlushAsync(writer, http.RequestAborted);
-            }
-            while (await events.MoveNextAsync());
-            ChatSse.WriteDone(writer);
-        }
-        catch (Exception e) when (!http.RequestAborted.IsCancellationRequested && e is WireException or Npgsql.NpgsqlException)
-        {
-            // The status line is long gone: an error event and no [DONE] tell SDKs that the answer is not whole.
-            ChatSse.WriteError(writer, e as WireException ?? new WireException(500, "server_error", "internal_error", "The answer could not be recorded."));
-        }
-
-        await FlushAsync(writer, http.RequestAborted);
-    }
-
-    private static async ValueTask FlushAsync(PipeWriter writer, CancellationToken aborted)
-    {
-        var result = await writer.FlushAsync(aborted);
-        if (result.IsCompleted)
-            aborted.ThrowIfCancellationRequested();
     }
 
     private static string FeatureOf(HttpRequest request)

@@ -42,15 +42,16 @@ internal static class ChatHeaders
         => $"{attempt.Target.Target.Provider}/{attempt.Target.Target.UpstreamModel};status={attempt.Status?.ToString(CultureInfo.InvariantCulture) ?? "none"}"
             + (attempt.ErrorCode is { } code ? $";error={code}" : "");
 
-    /// <summary>OpenAI's form: <c>6m0s</c>, <c>1.5s</c>, <c>120ms</c>.</summary>
+    /// <summary>OpenAI's form: <c>6m0s</c>, <c>1.5s</c>, <c>120ms</c>. Rounded up, so that nobody comes back too early.</summary>
     internal static string Duration(TimeSpan time)
     {
-        if (time < TimeSpan.FromSeconds(1))
-            return $"{Text(Math.Max(0, Math.Ceiling(time.TotalMilliseconds)))}ms";
-        var text = time.TotalHours >= 1 ? $"{(int)time.TotalHours}h" : "";
-        if (time.TotalMinutes >= 1)
-            text += $"{time.Minutes}m";
-        return text + $"{time.Seconds}s";
+        var whole = TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(time.TotalMilliseconds)));
+        if (whole < TimeSpan.FromSeconds(1))
+            return $"{whole.Milliseconds}ms";
+        var text = whole.TotalHours >= 1 ? $"{(int)whole.TotalHours}h" : "";
+        if (whole.TotalMinutes >= 1)
+            text += $"{whole.Minutes}m";
+        return text + $"{Text(whole.Seconds + (whole.Milliseconds / 1000.0))}s";
     }
 
     private static string Text(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);

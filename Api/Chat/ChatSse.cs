@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using AiAspire.Api.Errors;
 using AiAspire.Core.Wire;
 
@@ -20,21 +21,38 @@ internal static class ChatSse
 
         if (chatEvent.Kind == ChatEventKind.UsageChunk)
             return false;
-        // Unescaped quotes cannot stand inside a JSON string, so these bytes can only be the field itself.
-        var usage = json.IndexOf(",\"usage\":null"u8);
-        if (usage < 0)
+        var (start, end) = FindUsage(json);
+        target.Write("data: "u8);
+        target.Write(json[..start]);
+        target.Write(json[end..]);
+        target.Write("\n\n"u8);
+        return true;
+    }
+
+    /// <summary>
+    /// The bytes of the event's own field <c>usage</c> with one comma, so that the rest is JSON without them; nothing when it has none.
+    /// Fields of that name further in are the provider's business.
+    /// </summary>
+    private static (int Start, int End) FindUsage(ReadOnlySpan<byte> json)
+    {
+        if (json.IndexOf("\"usage\""u8) < 0)
+            return default;
+        var reader = new Utf8JsonReader(json);
+        reader.Read();
+        var before = (int)reader.BytesConsumed;
+        var first = true;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            WriteData(target, json);
-        }
-        else
-        {
-            target.Write("data: "u8);
-            target.Write(json[..usage]);
-            target.Write(json[(usage + ",\"usage\":null"u8.Length)..]);
-            target.Write("\n\n"u8);
+            var found = reader.ValueTextEquals("usage"u8);
+            reader.Read();
+            reader.Skip();
+            var after = (int)reader.BytesConsumed;
+            if (found)
+                return first && json[after..].TrimStart(" \t\r\n"u8) is [(byte)',', ..] rest ? (before, json.Length - rest.Length + 1) : (before, after);
+            (before, first) = (after, false);
         }
 
-        return true;
+        return default;
     }
 
     public static void WriteDone(IBufferWriter<byte> target) => target.Write("data: [DONE]\n\n"u8);

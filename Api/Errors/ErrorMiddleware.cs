@@ -1,5 +1,7 @@
+using AiAspire.Core.Idempotency;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
+using Npgsql;
 
 namespace AiAspire.Api.Errors;
 
@@ -7,6 +9,7 @@ namespace AiAspire.Api.Errors;
 internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddleware> logger)
 {
     private const int ClientClosedRequest = 499;
+    private static readonly TimeSpan TryAgainAfter = TimeSpan.FromSeconds(1);
 
     public async Task InvokeAsync(HttpContext http)
     {
@@ -33,6 +36,19 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         {
             if (!http.Response.HasStarted)
                 http.Response.StatusCode = ClientClosedRequest;
+        }
+        catch (PostgresException e) when (e.SqlState == IdempotencyClaim.TakenOver)
+        {
+            await ErrorWriter.WriteAsync(http, new WireException(409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.")
+            {
+                RetryAfter = TryAgainAfter,
+            });
+        }
+        catch (Exception e) when (e is NpgsqlException { IsTransient: true } or TimeoutException)
+        {
+            // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
+            LogFailed(logger, http.Request.Method, http.Request.Path, e);
+            await ErrorWriter.WriteAsync(http, new WireException(503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.") { RetryAfter = TryAgainAfter });
         }
         catch (Exception e)
         {

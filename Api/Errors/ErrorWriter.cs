@@ -13,7 +13,9 @@ internal static class ErrorWriter
 
     public static Task WriteAsync(HttpContext http, WireException exception)
     {
-        SetRetryHeaders(http.Response.Headers, exception);
+        // Of an answer under way the headers can no longer be changed.
+        if (!http.Response.HasStarted)
+            SetRetryHeaders(http.Response.Headers, exception);
         return WriteAsync(http, exception.Status, BodyOf(exception));
     }
 

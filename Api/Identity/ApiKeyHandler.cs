@@ -47,7 +47,7 @@ internal sealed class ApiKeyHandler(
                     ? user.GetString()
                     : null;
         }
-        catch (JsonException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // The endpoint will say what is wrong with the body.
             return null;

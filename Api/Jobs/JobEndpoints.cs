@@ -4,8 +4,10 @@ using AiAspire.Api.Identity;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
 using AiAspire.Core.Encryption;
+using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Models;
+using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
@@ -33,7 +35,32 @@ internal static class JobEndpoints
     }
 
     private static async Task<Accepted<JobResponse>> CreateAsync(
-        JobRequest job, RequestCaller caller, TenantSession session, JobQueue queue, ModelCatalog catalog, TimeProvider time, CancellationToken cancellationToken)
+        JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, ModelCatalog catalog,
+        IdempotencyStore idempotency, UserKeys userKeys, CancellationToken cancellationToken)
+    {
+        var payload = Validate(job, caller.Value, catalog);
+        var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
+        if (key is null)
+            return Accepted(await queue.EnqueueAsync(session, job.Kind, payload, inTheSame: null, cancellationToken), job.Kind);
+        var start = await idempotency.BeginAsync(caller.Value, "POST /v1/jobs", key, payload, RequestIds.Of(http), cancellationToken);
+        if (start.Replay is { } stored)
+            return Accepted(new Guid(stored), job.Kind);
+        await using var claim = start.Claim!;
+        var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
+        try
+        {
+            // Job and stored answer are one transaction: a retry finds both or neither.
+            return Accepted(
+                await queue.EnqueueAsync(session, job.Kind, payload, (db, id, token) => claim.CompleteAsync(db, cipher, id.ToByteArray(), token), cancellationToken), job.Kind);
+        }
+        catch
+        {
+            await claim.ReleaseAsync(CancellationToken.None);
+            throw;
+        }
+    }
+
+    private static byte[] Validate(JobRequest job, Caller caller, ModelCatalog catalog)
     {
         if (job.Kind != ChatJob.JobKind)
             throw WireException.BadRequest($"'{job.Kind}' is not a kind of job: use {ChatJob.JobKind}.", "kind", "invalid_value");
@@ -41,17 +68,16 @@ internal static class JobEndpoints
             throw WireException.BadRequest("'request' is missing: give it a chat completion request.", "request", "missing_required_parameter");
         var payload = JsonSerializer.SerializeToUtf8Bytes(job.Request);
         // What would fail for certain is refused now, while its sender is still listening.
-        using (var request = ChatRequest.Parse(payload))
-        {
-            if (request.Stream)
-                throw WireException.BadRequest("A job cannot stream: its result is fetched when it is done.", "request.stream", "invalid_value");
-            if (catalog.Route(request.Model).Count == 0 || !caller.Value.Entitlements.AllowsModel(request.Model))
-                throw WireException.ModelNotFound(request.Model);
-        }
-
-        var id = await queue.EnqueueAsync(session, job.Kind, payload, cancellationToken);
-        return TypedResults.Accepted($"/v1/jobs/{id}", new JobResponse(id, "job", job.Kind, "queued", 0, time.GetUtcNow(), null, null, null, null));
+        using var request = ChatRequest.Parse(payload);
+        if (request.Stream)
+            throw WireException.BadRequest("A job cannot stream: its result is fetched when it is done.", "request.stream", "invalid_value");
+        if (catalog.Route(request.Model).Count == 0 || !caller.Entitlements.AllowsModel(request.Model))
+            throw WireException.ModelNotFound(request.Model);
+        return payload;
     }
+
+    private static Accepted<JobResponse> Accepted(Guid id, string kind)
+        => TypedResults.Accepted($"/v1/jobs/{id}", new JobResponse(id, "job", kind, "queued", 0, TimeOrderedIds.TimeOf(id), null, null, null, null));
 
     private static async Task<Ok<JobResponse>> GetAsync(
         Guid id, RequestCaller caller, TenantSession session, UserKeys userKeys, CancellationToken cancellationToken)

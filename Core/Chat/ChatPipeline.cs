@@ -50,6 +50,7 @@ public static class ChatRegistration
         services.AddSingleton<AdmitStep>();
         services.AddSingleton<RouteStep>();
         services.AddSingleton<ChatMetrics>();
+        services.AddSingleton<ICallBooks, CallBooks>();
         services.AddSingleton<SettleStep>();
         services.AddSingleton<ChatPipeline>();
         return services;

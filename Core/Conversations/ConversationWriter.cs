@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using AiAspire.Core.Data;
 using AiAspire.Core.Encryption;
@@ -17,10 +18,11 @@ public static class ConversationWriter
         ON CONFLICT (tenant_id, user_id, conversation_id) DO UPDATE SET last_message_at = excluded.last_message_at
         """;
 
-    private const string MessageSql =
+    // All messages in one statement: row-level security plans and checks each statement anew.
+    private const string MessagesSql =
         """
-        INSERT INTO aiaspire.messages (tenant_id, user_id, conversation_id, message_id, request_id, role, content, model, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        INSERT INTO aiaspire.messages (tenant_id, user_id, conversation_id, request_id, created_at, message_id, role, content, model)
+        SELECT $1, $2, $3, $4, $5, id, role, content, model FROM unnest($6, $7, $8, $9) AS added(id, role, content, model)
         ON CONFLICT DO NOTHING
         """;
 
@@ -32,30 +34,33 @@ public static class ConversationWriter
     {
         var caller = call.Caller;
         var now = time.GetUtcNow();
-        batch.Add(TouchSql, Value(caller.TenantId), Value(caller.UserId), Value(call.ConversationId), Value(call.Feature), Value(now.UtcDateTime));
-        var messages = NewMessages(call.Request.Messages).ToList();
+        batch.Add(TouchSql, Parameter.Of(caller.TenantId), Parameter.Of(caller.UserId), Parameter.Of(call.ConversationId), Parameter.Of(call.Feature), Parameter.Of(now.UtcDateTime));
+        var asked = NewMessages(call.Request.Messages).ToList();
+        var count = asked.Count + (call.Reply.HasContent ? 1 : 0);
         // Ids of one millisecond have no order of their own; sorted, they keep the order of the messages.
-        var ids = new Queue<Guid>(Enumerable.Range(0, messages.Count + 1).Select(_ => time.NewId()).Order());
-        foreach (var message in messages)
-            Add(message.GetProperty("role").GetString()!, System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(message), model: null);
-        if (call.Reply.HasContent)
-            Add("assistant", AnswerJson(call.Reply.Text), call.Reply.Model);
-
-        void Add(string role, ReadOnlySpan<byte> json, string? model)
+        Guid[] ids = [.. Enumerable.Range(0, count).Select(_ => time.NewId()).Order()];
+        var (roles, contents, models) = (new string[count], new byte[count][], new string?[count]);
+        for (var i = 0; i < asked.Count; i++)
         {
-            var messageId = ids.Dequeue();
-            batch.Add(
-                MessageSql,
-                Value(caller.TenantId),
-                Value(caller.UserId),
-                Value(call.ConversationId),
-                Value(messageId),
-                Value(call.RequestId),
-                Value(role),
-                Value(cipher.Encrypt(json, new ContentPlace("messages", "content", messageId))),
-                Value(model),
-                Value(now.UtcDateTime));
+            roles[i] = asked[i].GetProperty("role").GetString()!;
+            contents[i] = Encrypt(JsonMarshal.GetRawUtf8Value(asked[i]), ids[i]);
         }
+
+        if (call.Reply.HasContent)
+            (roles[^1], contents[^1], models[^1]) = ("assistant", Encrypt(AnswerJson(call.Reply.Text), ids[^1]), call.Reply.Model);
+        batch.Add(
+            MessagesSql,
+            Parameter.Of(caller.TenantId),
+            Parameter.Of(caller.UserId),
+            Parameter.Of(call.ConversationId),
+            Parameter.Of(call.RequestId),
+            Parameter.Of(now.UtcDateTime),
+            Parameter.Of(ids),
+            Parameter.Of(roles),
+            Parameter.Of(contents),
+            Parameter.Of(models));
+
+        byte[] Encrypt(ReadOnlySpan<byte> json, Guid messageId) => cipher.Encrypt(json, new ContentPlace("messages", "content", messageId));
     }
 
     private static IEnumerable<JsonElement> NewMessages(JsonElement messages)
@@ -85,6 +90,4 @@ public static class ConversationWriter
 
         return buffer.WrittenSpan;
     }
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
 }

@@ -31,8 +31,14 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     // The check stands in the statement itself, so that it holds in whatever transaction the statement runs.
     private const string FinishSql = "SELECT aiaspire.finish_job($1, $2, $3, $4, $5, $6, $7)";
 
-    /// <summary>Queues a job in a transaction of its own.</summary>
-    public async Task<Guid> EnqueueAsync(TenantSession session, string kind, ReadOnlyMemory<byte> payload, CancellationToken cancellationToken)
+    /// <summary>Queues a job.</summary>
+    /// <param name="session">The user's session.</param>
+    /// <param name="kind">Which handler runs it.</param>
+    /// <param name="payload">What the handler gets.</param>
+    /// <param name="inTheSame">More work for the transaction that queues the job, given the job's id.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task<Guid> EnqueueAsync(
+        TenantSession session, string kind, ReadOnlyMemory<byte> payload, Func<AiAspireDb, Guid, CancellationToken, Task>? inTheSame, CancellationToken cancellationToken)
     {
         var scope = session.Scope;
         var userId = scope.UserId ?? throw new InvalidOperationException("A job belongs to a user.");
@@ -54,6 +60,8 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
             {
                 db.Jobs.Add(job);
                 await db.SaveChangesAsync(token);
+                if (inTheSame is not null)
+                    await inTheSame(db, jobId, token);
                 await Microsoft.EntityFrameworkCore.RelationalDatabaseFacadeExtensions.ExecuteSqlAsync(db.Database, $"SELECT pg_notify({Channel}, '')", token);
             },
             cancellationToken);
@@ -77,9 +85,9 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
                 row.GetGuid(7),
                 row.IsDBNull(8) ? null : row.GetString(8))),
             cancellationToken,
-            Value(worker),
-            Value(limit),
-            Value(lease));
+            Parameter.Of(worker),
+            Parameter.Of(limit),
+            Parameter.Of(lease));
         return claimed;
     }
 
@@ -88,10 +96,10 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     {
         var batch = new TenantBatch().Add(
             "UPDATE aiaspire.jobs SET available_at = now() + $4 WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'",
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(lease));
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(lease));
         return (await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken))[0] == 1;
     }
 
@@ -128,12 +136,12 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
             UPDATE aiaspire.jobs SET state = 'Queued', available_at = now() + $4, tries = tries - $5, lease_token = NULL, worker = NULL, error_code = $6
             WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'
             """,
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(delay),
-            Value(countsAsTry ? 0 : 1),
-            Value(errorCode));
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(delay),
+            Parameter.Of(countsAsTry ? 0 : 1),
+            Parameter.Of(errorCode));
         await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken);
     }
 
@@ -143,13 +151,11 @@ public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimePro
     private static void AddFinish(TenantBatch batch, ClaimedJob job, JobState state, byte[]? result, string? errorCode, string? errorMessage)
         => batch.Add(
             FinishSql,
-            Value(job.TenantId),
-            Value(job.JobId),
-            Value(job.LeaseToken),
-            Value(state.ToString()),
-            Value(result),
-            Value(errorCode),
-            Value(errorMessage));
-
-    private static NpgsqlParameter Value<T>(T value) => new NpgsqlParameter<T> { TypedValue = value };
+            Parameter.Of(job.TenantId),
+            Parameter.Of(job.JobId),
+            Parameter.Of(job.LeaseToken),
+            Parameter.Of(state.ToString()),
+            Parameter.Of(result),
+            Parameter.Of(errorCode),
+            Parameter.Of(errorMessage));
 }

@@ -9,5 +9,5 @@ public static class LedgerRegistration
     public const string LedgerConnection = "ledger";
 
     public static IServiceCollection AddLedger(this IServiceCollection services)
-        => services.AddSingleton(provider => new OpenAttempts(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)));
+        => services.AddSingleton<IOpenAttempts>(provider => new OpenAttempts(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)));
 }

@@ -4,11 +4,18 @@ using NpgsqlTypes;
 
 namespace AiAspire.Core.Ledger;
 
+/// <summary>Writes down that a provider is about to be called.</summary>
+public interface IOpenAttempts
+{
+    /// <summary>Returns when the attempt is committed. Not cancelled with the call: a row half known is worth nothing.</summary>
+    Task OpenAsync(ChatCall call, Attempt attempt);
+}
+
 /// <summary>
 /// Commits attempts as open before their provider is called. Attempts of all tenants that wait at the same moment go in one
 /// statement and one commit, by the ledger role, which can insert and nothing else: under load the cost of a commit is shared.
 /// </summary>
-public sealed class OpenAttempts(NpgsqlDataSource ledger)
+public sealed class OpenAttempts(NpgsqlDataSource ledger) : IOpenAttempts
 {
     private const int MaxBatch = 500;
     private const string InsertSql =
@@ -26,7 +33,6 @@ public sealed class OpenAttempts(NpgsqlDataSource ledger)
     private List<Waiting> _waiting = [];
     private bool _writing;
 
-    /// <summary>Returns when the attempt is committed.</summary>
     public Task OpenAsync(ChatCall call, Attempt attempt)
     {
         var waiting = new Waiting(call, attempt);

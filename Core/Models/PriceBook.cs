@@ -24,7 +24,10 @@ public sealed class PriceBook(TenantSessions sessions, TimeProvider time)
     public async Task RefreshAsync(CancellationToken cancellationToken)
     {
         var rows = await sessions.Open(TenantScope.Platform).RunAsync(
-            (db, token) => db.ModelPrices.AsNoTracking().OrderBy(p => p.EffectiveFrom).ToListAsync(token), cancellationToken);
-        _prices = rows.GroupBy(p => (p.Provider, p.UpstreamModel)).ToFrozenDictionary(g => g.Key, g => g.ToArray());
+            (db, token) => db.ModelPrices.AsNoTracking().ToListAsync(token), cancellationToken);
+        Hold(rows);
     }
+
+    internal void Hold(IEnumerable<ModelPrice> rows)
+        => _prices = rows.OrderBy(p => p.EffectiveFrom).GroupBy(p => (p.Provider, p.UpstreamModel)).ToFrozenDictionary(g => g.Key, g => g.ToArray());
 }

@@ -13,48 +13,73 @@ public sealed class TokenCounter
     /// <summary>What the chat format adds to each message, and to the reply's start (OpenAI cookbook, "How to count tokens").</summary>
     private const int TokensPerMessage = 3;
 
-    /// <summary>Fewer bytes a token than any language in ordinary text, so that a reservation is rarely short.</summary>
-    public const int ReservedBytesPerToken = 3;
+    /// <summary>Fewer bytes of words a token than any language has in ordinary text, so that a reservation is rarely short.</summary>
+    private const int WordBytesPerToken = 3;
 
     /// <summary>An image's tokens at low detail; high detail is several times this and settled by the provider's count.</summary>
     private const int TokensPerImage = 85;
 
     private readonly Lazy<Tokenizer> _tokenizer = new(() => TiktokenTokenizer.CreateForEncoding("o200k_base"));
 
-    /// <summary>A quick upper guess for a reservation, from the length of the texts alone.</summary>
-    public static long EstimateInput(JsonElement messages)
+    /// <summary>A quick upper guess for a reservation, from the characters of the texts alone. At most one token a byte.</summary>
+    /// <param name="request">The request: its messages, and what else is input to the model (tools, a reply's schema).</param>
+    public static long EstimateInput(JsonElement request)
     {
-        long bytes = 0, images = 0, count = 0;
-        foreach (var message in messages.EnumerateArray())
+        long weight = 0, images = 0, count = 0;
+        foreach (var message in request.GetProperty("messages"u8).EnumerateArray())
         {
             count++;
-            foreach (var property in message.EnumerateObject())
-                Measure(property.Value, ref bytes, ref images);
+            Measure(message, isUrl: false, ref weight, ref images);
         }
 
-        return (bytes / ReservedBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
+        foreach (var name in (ReadOnlySpan<string>)["tools", "functions", "response_format"])
+        {
+            if (request.TryGetProperty(name, out var value))
+                weight += Weigh(System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value));
+        }
+
+        return (weight / WordBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
     }
 
-    private static void Measure(JsonElement value, ref long bytes, ref long images)
+    private static void Measure(JsonElement value, bool isUrl, ref long weight, ref long images)
     {
         switch (value.ValueKind)
         {
             case JsonValueKind.String:
                 var text = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value);
-                if (text.StartsWith("\"data:image/"u8))
+                // Only where the wire has an image: a text that merely begins so is a text.
+                if (isUrl && text.StartsWith("\"data:image/"u8))
                     images++;
                 else
-                    bytes += text.Length - 2;
+                    weight += Weigh(text[1..^1]);
                 break;
             case JsonValueKind.Object:
                 foreach (var property in value.EnumerateObject())
-                    Measure(property.Value, ref bytes, ref images);
+                    Measure(property.Value, property.NameEquals("url"u8), ref weight, ref images);
                 break;
             case JsonValueKind.Array:
                 foreach (var item in value.EnumerateArray())
-                    Measure(item, ref bytes, ref images);
+                    Measure(item, isUrl: false, ref weight, ref images);
                 break;
         }
+    }
+
+    /// <summary>
+    /// Letters, spaces and bytes of other scripts count one, in thirds of a token; what code is full of (signs and digits, often a token
+    /// each) and each JSON escape, however long it is written, count a whole token.
+    /// </summary>
+    private static long Weigh(ReadOnlySpan<byte> json)
+    {
+        long weight = 0;
+        for (var i = 0; i < json.Length; i++)
+        {
+            var character = json[i];
+            weight += char.IsAsciiLetter((char)character) || character is (byte)' ' or >= 0x80 ? 1 : WordBytesPerToken;
+            if (character == (byte)'\\' && i + 1 < json.Length)
+                i += json[i + 1] == (byte)'u' ? 5 : 1;
+        }
+
+        return weight;
     }
 
     /// <summary>The input tokens of the messages' texts.</summary>
@@ -69,11 +94,17 @@ public sealed class TokenCounter
             if (content.ValueKind == JsonValueKind.String)
                 tokens += Count(content.GetString()!);
             else if (content.ValueKind == JsonValueKind.Array)
-                tokens += content.EnumerateArray().Sum(part => part.TryGetProperty("text", out var text) ? Count(text.GetString()!) : TokensPerImage);
+                tokens += content.EnumerateArray().Sum(part => CountPart(part));
         }
 
         return tokens;
     }
+
+    // A part of another shape is for the provider to refuse, not for us to stumble over.
+    private long CountPart(JsonElement part)
+        => part.ValueKind == JsonValueKind.Object && part.TryGetProperty("text"u8, out var text)
+            ? text.ValueKind == JsonValueKind.String ? Count(text.GetString()!) : 0
+            : TokensPerImage;
 
     public long Count(ReadOnlySpan<byte> utf8) => utf8.IsEmpty ? 0 : Count(Encoding.UTF8.GetString(utf8));
 

@@ -21,8 +21,7 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
         using var deadline = new Deadline(target.Settings, time, cancellationToken);
         using var http = clients.CreateClient(ProvidersRegistration.HttpClientName);
         using var client = binding.Create(target, http, attempt.AttemptId);
-        var messages = ChatClientRequest.Messages(call.Request);
-        var options = ChatClientRequest.Options(call.Request, target.UpstreamModel, call.OutputCap);
+        var (messages, options) = Translate(call, target.UpstreamModel);
         var writer = new ChatClientReply(call.Reply, target.UpstreamModel, time.GetUtcNow());
         if (!call.Request.Stream)
         {
@@ -44,6 +43,19 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
         if (!writer.IsFinished)
             throw new ProviderException("cut", "The provider's stream ended before it was complete.", attempt.Status);
         yield return writer.UsageChunk();
+    }
+
+    /// <summary>What is misshapen deep inside the request (a tool without a name) meets us here, as it would meet the provider itself.</summary>
+    private static (List<ChatMessage> Messages, ChatOptions Options) Translate(ChatCall call, string upstreamModel)
+    {
+        try
+        {
+            return (ChatClientRequest.Messages(call.Request), ChatClientRequest.Options(call.Request, upstreamModel, call.OutputCap));
+        }
+        catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or ArgumentException or FormatException or System.Text.Json.JsonException)
+        {
+            throw new ProviderException("refused", "The messages, tools or response_format of the request are not of OpenAI's shape.", 400, e);
+        }
     }
 
     private static async Task<T> ExplainedAsync<T>(Func<Task<T>> send, Deadline deadline)

@@ -44,7 +44,7 @@ internal static class ChatClientRequest
         var i = 0;
         foreach (var part in content.EnumerateArray())
         {
-            var type = part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var t) ? t.GetString() : null;
+            var type = part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var t) && t.ValueKind == JsonValueKind.String ? t.GetString() : null;
             if (type is not ("text" or "image_url" or "refusal"))
                 return i;
             i++;

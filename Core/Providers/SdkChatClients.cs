@@ -36,6 +36,7 @@ internal static class SdkChatClients
         return request.Json.TryGetProperty("response_format", out var format)
             && format.ValueKind == JsonValueKind.Object
             && format.TryGetProperty("type", out var type)
+            && type.ValueKind == JsonValueKind.String
             && type.ValueEquals("json_object"u8)
                 ? "response_format"
                 : null;

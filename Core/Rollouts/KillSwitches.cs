@@ -90,8 +90,10 @@ public sealed class KillSwitches(TenantSessions sessions, TimeProvider time)
     public KillSwitch? Service => _service;
 
     public async Task RefreshAsync(CancellationToken cancellationToken)
-        => _service = await sessions.Open(TenantScope.Platform).RunAsync(
-            (db, token) => db.KillSwitches.AsNoTracking().SingleOrDefaultAsync(s => s.Scope == KillSwitch.ServiceScope, token), cancellationToken);
+        => Hold(await sessions.Open(TenantScope.Platform).RunAsync(
+            (db, token) => db.KillSwitches.AsNoTracking().SingleOrDefaultAsync(s => s.Scope == KillSwitch.ServiceScope, token), cancellationToken));
+
+    internal void Hold(KillSwitch? service) => _service = service;
 }
 
 /// <summary>Refuses calls while a switch is engaged.</summary>

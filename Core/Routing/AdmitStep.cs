@@ -34,7 +34,7 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
         call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
         if (call.Route.Count == 0)
             throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
-        call.EstimatedInput = TokenCounter.EstimateInput(request.Messages);
+        call.EstimatedInput = TokenCounter.EstimateInput(request.Json);
         CheckContext(call);
         call.OutputCap = Math.Min(request.MaxOutputTokens ?? entitlements.DefaultMaxOutputTokens, call.Route.Min(t => t.Target.Model.MaxOutputTokens));
     }
@@ -42,10 +42,10 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
     /// <summary>A prompt that surely exceeds every target is refused before money is reserved for it; the provider's own count decides the rest.</summary>
     private static void CheckContext(ChatCall call)
     {
-        // No tokenizer puts more bytes of ordinary text into one token than this.
+        // No tokenizer puts more bytes of ordinary text into one token than this, and the estimate is at most one token a byte.
         const int MostBytesPerToken = 8;
         var window = call.Route.Max(t => t.Target.Model.ContextWindow);
-        if (call.EstimatedInput * TokenCounter.ReservedBytesPerToken / MostBytesPerToken > window)
+        if (call.EstimatedInput / MostBytesPerToken > window)
         {
             throw WireException.BadRequest(
                 $"This model's maximum context length is {window} tokens, and the messages have far more.", "messages", "context_length_exceeded");

@@ -12,7 +12,7 @@ namespace AiAspire.Core.Routing;
 /// The end of the pipeline: calls the targets in order until one serves. Before the first content a failure moves on to the next
 /// target; after it the reply ends with an error, for a second answer must never be spliced onto the first.
 /// </summary>
-public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts, TokenCounter tokens, TimeProvider time) : IChatStep
+public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TimeProvider time) : IChatStep
 {
     /// <summary>Longer than any attempt may live; the reconciler takes what is older for abandoned.</summary>
     private static readonly TimeSpan Lease = TimeSpan.FromMinutes(15);
@@ -25,39 +25,52 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
             var attempt = await OpenAsync(call, target);
             using var activity = AttemptTracing.Start(call, attempt);
             await using var events = providers.For(target.Target).SendAsync(call, attempt, cancellationToken).GetAsyncEnumerator(cancellationToken);
-            var yielded = false;
+            // The opening event of a stream says only "assistant": held back until the next, so that a provider which fails between
+            // the two can still be replaced.
+            var held = new Queue<ChatEvent>();
+            var (yielded, more) = (false, true);
             ProviderException? failure = null;
-            while (true)
+            while (more)
             {
                 try
                 {
-                    if (!await events.MoveNextAsync())
-                        break;
+                    more = await events.MoveNextAsync();
                 }
                 catch (ProviderException e)
                 {
                     failure = e;
                     break;
                 }
-                catch
+                catch (Exception e)
                 {
-                    Close(call, attempt, AttemptOutcome.Aborted);
+                    CloseAborted(call, attempt, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
                     throw;
                 }
 
-                attempt.FirstToken ??= call.Reply.HasContent ? time.GetElapsedTime(attempt.StartTimestamp) : null;
-                yielded = true;
-                // The consumer may stop here: then the finally of the iterator runs, and the attempt is closed as aborted.
-                var stopped = true;
-                try
+                if (more)
                 {
-                    yield return events.Current;
-                    stopped = false;
+                    held.Enqueue(events.Current);
+                    if (call.Reply.HasContent)
+                        attempt.FirstToken ??= time.GetElapsedTime(attempt.StartTimestamp);
+                    else if (!yielded && held.Count == 1)
+                        continue;
                 }
-                finally
+
+                while (held.TryDequeue(out var reply))
                 {
-                    if (stopped)
-                        Close(call, attempt, AttemptOutcome.Aborted);
+                    yielded = true;
+                    // The consumer may stop here: then the finally of the iterator runs, and the attempt is closed as aborted.
+                    var stopped = true;
+                    try
+                    {
+                        yield return reply;
+                        stopped = false;
+                    }
+                    finally
+                    {
+                        if (stopped)
+                            CloseAborted(call, attempt, callerLeft: true);
+                    }
                 }
             }
 
@@ -96,6 +109,14 @@ public sealed class RouteStep(ChatProviders providers, OpenAttempts openAttempts
         attempt.StartTimestamp = time.GetTimestamp();
         call.Attempts.Add(attempt);
         return attempt;
+    }
+
+    /// <summary>A fault of our own is no leaving of the caller's: it is not charged.</summary>
+    private void CloseAborted(ChatCall call, Attempt attempt, bool callerLeft)
+    {
+        if (!callerLeft)
+            attempt.ErrorCode = "internal_error";
+        Close(call, attempt, callerLeft ? AttemptOutcome.Aborted : AttemptOutcome.Failed);
     }
 
     private void Close(ChatCall call, Attempt attempt, AttemptOutcome outcome)

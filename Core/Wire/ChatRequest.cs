@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using System.Text.Unicode;
 
 namespace AiAspire.Core.Wire;
 
@@ -9,6 +10,9 @@ namespace AiAspire.Core.Wire;
 /// </summary>
 public sealed class ChatRequest : IDisposable
 {
+    // Of two fields with one name, we might check the one and a provider obey the other.
+    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
+
     private readonly JsonDocument _document;
 
     private ChatRequest(JsonDocument document)
@@ -44,14 +48,15 @@ public sealed class ChatRequest : IDisposable
     {
         if (body.IsEmpty)
             throw WireException.BadRequest("The request body is empty. Send a JSON object with `model` and `messages`.", null);
+        CheckText(body.Span);
         JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(body);
+            document = JsonDocument.Parse(body, Strict);
         }
         catch (JsonException e)
         {
-            throw WireException.BadRequest($"The request body is not valid JSON: {e.Message}", null, "invalid_json");
+            throw NotJson(e);
         }
 
         try
@@ -64,6 +69,36 @@ public sealed class ChatRequest : IDisposable
             throw;
         }
     }
+
+    /// <summary>The JSON parser lets broken text through until a string is read, which would be in the middle of the call.</summary>
+    private static void CheckText(ReadOnlySpan<byte> body)
+    {
+        if (!Utf8.IsValid(body))
+            throw WireException.BadRequest("The request body is not valid UTF-8.", null, "invalid_json");
+        // Half of a surrogate pair can only come as an escape: \uD800 to \uDFFF.
+        if (body.IndexOf("\\ud"u8) < 0 && body.IndexOf("\\uD"u8) < 0)
+            return;
+        var reader = new Utf8JsonReader(body);
+        try
+        {
+            while (reader.Read())
+            {
+                if (reader.ValueIsEscaped)
+                    reader.GetString();
+            }
+        }
+        catch (JsonException e)
+        {
+            throw NotJson(e);
+        }
+        catch (InvalidOperationException)
+        {
+            throw WireException.BadRequest($"The request body holds half of a surrogate pair in the string that ends at byte {reader.BytesConsumed}; text must be whole Unicode characters.", null, "invalid_json");
+        }
+    }
+
+    private static WireException NotJson(JsonException e)
+        => WireException.BadRequest($"The request body is not valid JSON: {e.Message}", null, "invalid_json");
 
     private static ChatRequest Validate(JsonDocument document, int bytes)
     {
@@ -148,8 +183,11 @@ public sealed class ChatRequest : IDisposable
             {
                 writer.WriteString("model"u8, upstreamModel);
             }
-            else if ((property.NameEquals("max_tokens"u8) || property.NameEquals("max_completion_tokens"u8)) && property.Value.ValueKind == JsonValueKind.Number)
+            else if (property.NameEquals("max_tokens"u8) || property.NameEquals("max_completion_tokens"u8))
             {
+                // A null is left out: the cap written below may bear the same name.
+                if (property.Value.ValueKind != JsonValueKind.Number)
+                    continue;
                 capped = true;
                 writer.WriteNumber(property.Name, Math.Min(property.Value.GetInt32(), outputCap));
             }

@@ -55,6 +55,7 @@ internal static class OpenAiUsage
         writer.WriteEndObject();
     }
 
+    // No reply has more tokens than an int holds; a nonsensical report must not overflow the sums made of it.
     private static long Next(ref Utf8JsonReader reader)
-        => reader.Read() && reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var value) && value > 0 ? value : 0;
+        => reader.Read() && reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var value) ? Math.Clamp(value, 0, int.MaxValue) : 0;
 }

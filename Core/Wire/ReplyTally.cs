@@ -43,6 +43,19 @@ public sealed class ReplyTally
     /// <exception cref="JsonException">The event is not the JSON of an event.</exception>
     public ChatEventKind Read(ReadOnlySpan<byte> json, ChatEventKind kind)
     {
+        try
+        {
+            return ReadEvent(json, kind);
+        }
+        catch (Exception e) when (e is InvalidOperationException or FormatException)
+        {
+            // What the reader throws for a value of another type than asked for, and for text that is not Unicode.
+            throw new JsonException("A value of the reply is of the wrong kind.", e);
+        }
+    }
+
+    private ChatEventKind ReadEvent(ReadOnlySpan<byte> json, ChatEventKind kind)
+    {
         var reader = new Utf8JsonReader(json);
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
             throw new JsonException("An event of the reply is not a JSON object.");
@@ -82,6 +95,8 @@ public sealed class ReplyTally
             }
         }
 
+        if (reader.Read())
+            throw new JsonException("Something follows the event's object.");
         if (choices < 0 && !SawError)
             throw new JsonException("An event of the reply has no 'choices'.");
         return kind == ChatEventKind.Chunk && choices == 0 && usage ? ChatEventKind.UsageChunk : kind;
@@ -154,10 +169,7 @@ public sealed class ReplyTally
             else if (reader.ValueTextEquals("tool_calls"u8))
             {
                 reader.Read();
-                HasToolCall |= reader.TokenType == JsonTokenType.StartArray;
-                var from = reader.BytesConsumed;
-                reader.Skip();
-                DeliveredBytes += reader.BytesConsumed - from;
+                ReadToolCalls(ref reader);
             }
             else
             {
@@ -165,6 +177,26 @@ public sealed class ReplyTally
                 reader.Skip();
             }
         }
+    }
+
+    private void ReadToolCalls(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.StartArray)
+        {
+            reader.Skip();
+            return;
+        }
+
+        var from = reader.BytesConsumed;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            // Some servers send an empty array with every chunk: that is no call.
+            HasToolCall = true;
+            reader.Skip();
+        }
+
+        if (HasToolCall)
+            DeliveredBytes += reader.BytesConsumed - from;
     }
 
     private void AddText(ref Utf8JsonReader reader, int index)

@@ -145,6 +145,54 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("messages", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Idempotency.IdempotencyEntry", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<string>("Route")
+                        .HasColumnType("text")
+                        .HasColumnName("route");
+
+                    b.Property<string>("Key")
+                        .HasColumnType("text")
+                        .HasColumnName("key");
+
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("expires_at");
+
+                    b.Property<byte[]>("Fingerprint")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("fingerprint");
+
+                    b.Property<DateTimeOffset>("LeaseUntil")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("lease_until");
+
+                    b.Property<Guid>("RequestId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("request_id");
+
+                    b.Property<byte[]>("Response")
+                        .HasColumnType("bytea")
+                        .HasColumnName("response");
+
+                    b.HasKey("TenantId", "UserId", "Route", "Key")
+                        .HasName("idempotency_keys_pkey");
+
+                    b.HasIndex("TenantId", "ExpiresAt")
+                        .HasDatabaseName("idempotency_keys_tenant_id_expires_at_idx");
+
+                    b.ToTable("idempotency_keys", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -793,6 +841,16 @@ namespace AiAspire.Migrator.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("messages_tenant_id_user_id_conversation_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Idempotency.IdempotencyEntry", b =>
+                {
+                    b.HasOne("AiAspire.Core.Tenancy.User", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "UserId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("idempotency_keys_tenant_id_user_id_fkey");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>

@@ -100,7 +100,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['conversations', 'messages', 'feedback', 'jobs'] LOOP
+    FOREACH table_name IN ARRAY ARRAY['conversations', 'messages', 'feedback', 'jobs', 'idempotency_keys'] LOOP
         EXECUTE format(
             'CREATE POLICY own_rows ON aiaspire.%I TO aiaspire_app
                 USING (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))
@@ -132,6 +132,8 @@ CREATE POLICY functions_read ON aiaspire.tenants FOR SELECT TO aiaspire_function
 CREATE POLICY functions_all ON aiaspire.jobs TO aiaspire_functions USING (true) WITH CHECK (true);
 CREATE POLICY functions_retention ON aiaspire.conversations TO aiaspire_functions USING (true);
 CREATE POLICY functions_retention ON aiaspire.messages TO aiaspire_functions USING (true);
+CREATE POLICY functions_expiry ON aiaspire.idempotency_keys TO aiaspire_functions USING (true);
+GRANT SELECT (tenant_id, user_id, route, key, expires_at), DELETE ON aiaspire.idempotency_keys TO aiaspire_functions;
 GRANT SELECT ON aiaspire.api_keys, aiaspire.tenants TO aiaspire_functions;
 GRANT SELECT, UPDATE ON aiaspire.jobs TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;
@@ -190,13 +192,30 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer
         SELECT g.tenant_id, count(*) FROM gone g GROUP BY g.tenant_id;
     $$;
 
+-- Answers are kept a day for their repeats; then they are of no use.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_idempotency_keys(p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT e.tenant_id, e.user_id, e.route, e.key FROM aiaspire.tenants t
+            JOIN aiaspire.idempotency_keys e ON e.tenant_id = t.tenant_id AND e.expires_at <= now()
+            LIMIT p_limit
+        ), gone AS (
+            DELETE FROM aiaspire.idempotency_keys e USING expired x
+            WHERE e.tenant_id = x.tenant_id AND e.user_id = x.user_id AND e.route = x.route AND e.key = x.key AND e.expires_at <= now()
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.claim_jobs(text, integer, interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
-    aiaspire.delete_expired_conversations(integer) TO aiaspire_app;
+    aiaspire.delete_expired_conversations(integer), aiaspire.delete_expired_idempotency_keys(integer) TO aiaspire_app;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,6 +233,22 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, text, bytea, text, text) TO aiaspire_app;
+
+-- Stores an answer with its effect. A key that was taken over meanwhile (its lease ended) undoes both.
+CREATE OR REPLACE FUNCTION aiaspire.complete_idempotency_key(
+    p_tenant uuid, p_user uuid, p_route text, p_key text, p_request uuid, p_response bytea) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE aiaspire.idempotency_keys SET response = p_response
+    WHERE tenant_id = p_tenant AND user_id = p_user AND route = p_route AND key = p_key AND request_id = p_request
+      -- Also when the commit's answer was lost and the transaction comes again.
+      AND (response IS NULL OR response = p_response);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the idempotency key of request % was taken over', p_request USING ERRCODE = 'AI002';
+    END IF;
+END
+$$;
+GRANT EXECUTE ON FUNCTION aiaspire.complete_idempotency_key(uuid, uuid, text, text, uuid, bytea) TO aiaspire_app;
 
 -- Quartz keeps its schedules here; they belong to no tenant.
 GRANT USAGE ON SCHEMA quartz TO aiaspire_app;

@@ -11,6 +11,9 @@ public sealed class ScheduleOptions
 
     /// <summary>When retention runs: a Quartz cron expression in UTC. Default: every hour, at minute 17.</summary>
     public string RetentionCron { get; init; } = "0 17 * * * ?";
+
+    /// <summary>When stored answers past their day are deleted. Default: every hour, at minute 37.</summary>
+    public string IdempotencyCleanupCron { get; init; } = "0 37 * * * ?";
 }
 
 internal static class SchedulesRegistration
@@ -35,12 +38,19 @@ internal static class SchedulesRegistration
                 store.UseClustering();
                 store.UseSystemTextJsonSerializer();
             });
-            quartz.AddJob<RetentionJob>(job => job.WithIdentity(RetentionJob.Key).StoreDurably());
-            quartz.AddTrigger(trigger => trigger
-                .WithIdentity($"{RetentionJob.Key.Name}-schedule")
-                .ForJob(RetentionJob.Key)
-                .WithCronSchedule(schedules.RetentionCron, cron => cron.InTimeZone(TimeZoneInfo.Utc)));
+            AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
+            AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
+    }
+
+    private static void AddScheduled<T>(IQuartzBuilder quartz, JobKey key, string cron)
+        where T : class, IJob
+    {
+        quartz.AddJob<T>(job => job.WithIdentity(key).StoreDurably());
+        quartz.AddTrigger(trigger => trigger
+            .WithIdentity($"{key.Name}-schedule")
+            .ForJob(key)
+            .WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));
     }
 }

@@ -10,6 +10,9 @@ internal sealed class LoadGenerator(TimeProvider time) : IDisposable
 {
     private const int LargestAnswer = 256 * 1024;
 
+    /// <summary>Beyond the end of a run; an answer that takes longer is an error.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
     private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler
     {
         UseCookies = false,
@@ -22,6 +25,8 @@ internal sealed class LoadGenerator(TimeProvider time) : IDisposable
     public async Task<LoadResult> RunAsync(ChatPath path, ChatQuestion question, int callers, TimeSpan length, CancellationToken cancellationToken)
     {
         var result = new LoadResult();
+        using var patience = new CancellationTokenSource(length + Patience, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         var start = time.GetTimestamp();
         // Tasks of their own: a caller whose answers come synchronously must not keep the next from starting.
         await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(() => CallAsync(), cancellationToken)));
@@ -31,8 +36,8 @@ internal sealed class LoadGenerator(TimeProvider time) : IDisposable
         async Task CallAsync()
         {
             var buffer = new byte[LargestAnswer];
-            while (time.GetElapsedTime(start) < length && !cancellationToken.IsCancellationRequested)
-                await AskAsync(path, question, buffer, result, cancellationToken);
+            while (time.GetElapsedTime(start) < length && !either.IsCancellationRequested)
+                await AskAsync(path, question, buffer, result, either.Token);
         }
     }
 
@@ -62,7 +67,7 @@ internal sealed class LoadGenerator(TimeProvider time) : IDisposable
             else
                 result.AddError(problem);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException or SocketException)
+        catch (Exception e) when (e is HttpRequestException or IOException or SocketException or OperationCanceledException)
         {
             result.AddError(e.Message);
         }

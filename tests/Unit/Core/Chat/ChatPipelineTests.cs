@@ -1,0 +1,138 @@
+using System.Net;
+using AiAspire.Core.Chat;
+using AiAspire.Core.Data;
+using AiAspire.Core.Limits;
+using AiAspire.Core.Models;
+using AiAspire.Core.Rollouts;
+using AiAspire.Core.Routing;
+using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+using AiAspire.Unit.CoreTests.Limits;
+using AiAspire.Unit.CoreTests.Routing;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
+
+namespace AiAspire.Unit.CoreTests.Chat;
+
+/// <summary>All steps together: of two reasons to refuse, the earlier step's is told, and nothing beyond it happens.</summary>
+[Collection(LimitServersCollection.Name)]
+public sealed class ChatPipelineTests : IDisposable
+{
+    private readonly FakeTimeProvider _time = new(new DateTimeOffset(TimeProvider.System.GetUtcNow().Date, TimeSpan.Zero).AddHours(12));
+    private readonly LimitServers _servers;
+    private readonly FakeProviders _providers;
+    private readonly RecordingBooks _books = new();
+    private readonly KillSwitches _switches;
+    private readonly Caller _caller = SampleCalls.Caller(SampleCalls.Unlimited with { UserTokensPerDay = 1000 });
+
+    public ChatPipelineTests(LimitServers servers)
+    {
+        _servers = servers;
+        _providers = new FakeProviders(_time);
+        _switches = new KillSwitches(null!, _time);
+        _providers.Host("one", () => FakeProviders.Whole("Hi", """{"prompt_tokens":600,"completion_tokens":380}"""));
+    }
+
+    public void Dispose() => _providers.Dispose();
+
+    [Fact]
+    public async Task A_call_is_reserved_opened_called_and_settled()
+    {
+        var call = Call("one-model");
+
+        Assert.Single(await RunAsync(call));
+
+        Assert.Equal(["open one", "call one"], _providers.Log);
+        Assert.Equal(["succeeded"], _books.Outcomes);
+        Assert.Equal(1000, call.Limit!.Limit);
+    }
+
+    [Fact]
+    [Trait("Checklist", "ARCH-02")]
+    public async Task The_kill_switch_comes_before_the_model()
+    {
+        _switches.Hold(new KillSwitch
+        {
+            TenantId = TenantScope.PlatformTenantId, Scope = KillSwitch.ServiceScope, Engaged = true, Reason = "drill",
+            Until = _time.GetUtcNow().AddMinutes(3), ChangedBy = "op", ChangedAt = _time.GetUtcNow(),
+        });
+
+        var refusal = await RefusedAsync("unknown");
+
+        Assert.Equal((503, "service_disabled", TimeSpan.FromMinutes(3), false), (refusal.Status, refusal.Code, refusal.RetryAfter, refusal.ShouldRetry));
+        Assert.Contains("drill", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_released_switch_stops_nobody()
+    {
+        _switches.Hold(new KillSwitch { TenantId = TenantScope.PlatformTenantId, Scope = KillSwitch.ServiceScope, Engaged = false, ChangedBy = "op", ChangedAt = _time.GetUtcNow() });
+
+        Assert.Single(await RunAsync(Call("one-model")));
+    }
+
+    [Fact]
+    public async Task The_model_comes_before_the_limit()
+    {
+        await RunAsync(Call("one-model"));
+
+        Assert.Equal(404, (await RefusedAsync("unknown")).Status);
+    }
+
+    [Fact]
+    public async Task The_limit_comes_before_the_attempt_and_leaves_no_row()
+    {
+        await RunAsync(Call("one-model"));
+
+        Assert.Equal(429, (await RefusedAsync("one-model")).Status);
+        Assert.Equal(["open one", "call one"], _providers.Log);
+        Assert.Equal(["succeeded"], _books.Outcomes);
+    }
+
+    [Fact]
+    public async Task A_provider_that_fails_frees_the_reservation_and_is_settled()
+    {
+        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError));
+        for (var i = 0; i < 5; i++)
+            Assert.Equal(502, (await RefusedAsync("one-model")).Status);
+
+        Assert.Equal(Enumerable.Repeat("failed", 5), _books.Outcomes);
+    }
+
+    [Fact]
+    public async Task What_is_sent_upstream_is_what_was_reserved()
+    {
+        await RunAsync(Call("one-model"));
+        _providers.Bodies.Clear();
+        var other = SampleCalls.Caller(SampleCalls.Unlimited with { UserTokensPerDay = 200 });
+
+        await RunAsync(SampleCalls.Call(caller: other, time: _time));
+
+        var cap = System.Text.Json.JsonElement.Parse(_providers.Bodies.Single()).GetProperty("max_completion_tokens").GetInt32();
+        Assert.InRange(cap, 100, 199);
+    }
+
+    private ChatCall Call(string model)
+        => SampleCalls.Call($"{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello to the world, please, in as many words as it takes.\"}}]}}", _caller, _time);
+
+    private Task<WireException> RefusedAsync(string model) => Assert.ThrowsAsync<WireException>(() => RunAsync(Call(model)));
+
+    private Task<List<ChatEvent>> RunAsync(ChatCall call)
+    {
+        var target = SampleCalls.Target("one").Target;
+        var catalog = new CatalogOptions
+        {
+            Providers = { ["one"] = new ProviderOptions { ApiKey = "k", BaseAddress = target.Settings.BaseAddress, Models = [target.Model] } },
+        };
+        var prices = new PriceBook(null!, _time);
+        prices.Hold([SampleCalls.Price("one", 1, 1)]);
+        var pipeline = new ChatPipeline(
+            new SettleStep(_books),
+            new KillSwitchStep(_switches),
+            new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat),
+            new LimitStep(new TokenLimiter(_servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance),
+            new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time));
+        return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));
+    }
+}

@@ -1,0 +1,110 @@
+using AiAspire.Core.Models;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+
+namespace AiAspire.Unit.CoreTests.Models;
+
+public sealed class CatalogTests
+{
+    [Fact]
+    public void The_shipped_catalog_is_valid_and_every_model_has_a_price()
+    {
+        var shipped = Options([]);
+
+        Assert.NotEmpty(shipped.Providers);
+        Assert.All(
+            shipped.Providers.SelectMany(p => p.Value.Models, (p, m) => (Provider: p.Key, Model: m)),
+            m => Assert.True(m.Model.Price is { Input: >= 0, Output: >= 0 }, $"{m.Provider}/{m.Model.Id} has no price."));
+        // Prices are kept to the millionth of a dollar: one with more digits would be rounded in the table.
+        Assert.All(
+            shipped.Providers.SelectMany(p => p.Value.Models).SelectMany(m => new[] { m.Price!.Input, m.Price.Output, m.Price.CachedInput, m.Price.CacheWrite }.OfType<decimal>()),
+            price => Assert.Equal(decimal.Round(price, 6), price));
+        Assert.All(shipped.Providers.SelectMany(p => p.Value.Models), m => Assert.False(m.Price!.CachedInput > m.Price.Input, $"{m.Id}: cached input dearer than input."));
+    }
+
+    [Fact]
+    public void Every_shipped_alias_falls_back_to_another_company()
+        => Assert.All(Options([]).Aliases, alias =>
+        {
+            var catalog = Catalog(("Providers:openai:ApiKey", "k"), ("Providers:anthropic:ApiKey", "k"));
+            Assert.True(catalog.Route(alias.Key).Select(t => t.Settings.Company).Distinct(StringComparer.Ordinal).Count() >= 2, $"{alias.Key} stands for one company alone.");
+        });
+
+    [Fact]
+    public void A_provider_without_a_key_is_not_offered()
+    {
+        var catalog = Catalog();
+
+        Assert.DoesNotContain(catalog.Targets, t => t.Provider is "openai" or "anthropic");
+        Assert.Empty(catalog.Route("gpt-4.1-mini"));
+        Assert.Equal("sim-large", catalog.Route("default")[0].Model.Id);
+        Assert.DoesNotContain(catalog.Offered, o => o.Key == "gpt-4o");
+    }
+
+    [Fact]
+    public void With_its_key_it_is_and_leads_the_alias()
+    {
+        var catalog = Catalog(("Providers:openai:ApiKey", "k"));
+
+        Assert.Equal(["gpt-4.1-mini", "sim-large", "sim-anthropic-large"], catalog.Route("DEFAULT").Select(t => t.Model.Id));
+        Assert.Equal("openai", Assert.Single(catalog.Route("gpt-4o")).Provider);
+    }
+
+    [Fact]
+    public void An_alias_of_which_nothing_is_offered_is_unknown()
+    {
+        var catalog = Catalog(("Aliases:smart:0", "gpt-4o"), ("Aliases:smart:1", "claude-haiku-4-5"));
+
+        Assert.Empty(catalog.Route("smart"));
+        Assert.DoesNotContain(catalog.Offered, o => o.Key == "smart");
+    }
+
+    [Fact]
+    public void A_deployment_has_the_providers_name_upstream()
+    {
+        var catalog = Catalog(
+            ("Providers:azure:BaseAddress", "https://x.example/openai/v1"), ("Providers:azure:ApiKey", "k"),
+            ("Providers:azure:Models:0:Id", "my-model"), ("Providers:azure:Models:0:UpstreamModel", "deployment-7"));
+
+        Assert.Equal("deployment-7", catalog.Route("my-model")[0].UpstreamModel);
+        Assert.Equal("sim-large", catalog.Route("sim-large")[0].UpstreamModel);
+    }
+
+    [Theory]
+    [InlineData("Providers:x:BaseAddress", "ftp://x", "Providers:x:BaseAddress must be an absolute http(s) address.")]
+    [InlineData("Providers:x:BaseAddress", "/v1", "Providers:x:BaseAddress must be an absolute http(s) address.")]
+    [InlineData("Providers:x:ApiKey", "k", "Providers:x:BaseAddress must be an absolute http(s) address.")]
+    [InlineData("Providers:openai:MaxTokensField", "maxTokens", "Providers:openai:MaxTokensField must be max_completion_tokens or max_tokens.")]
+    [InlineData("Providers:openai:IdleSeconds", "0", "Providers:openai: FirstTokenSeconds and IdleSeconds must be above 0.")]
+    [InlineData("Providers:openai:FirstTokenSeconds", "-1", "Providers:openai: FirstTokenSeconds and IdleSeconds must be above 0.")]
+    [InlineData("Providers:openai:Models:0:Id", " ", "Providers:openai:Models:0:Id is missing.")]
+    [InlineData("Providers:openai:Models:0:Id", "Sim-Large", "'sim-large' is given twice")]
+    [InlineData("Providers:openai:Models:0:ContextWindow", "0", "ContextWindow and MaxOutputTokens must be above 0.")]
+    [InlineData("Providers:openai:Models:0:MaxOutputTokens", "-1", "ContextWindow and MaxOutputTokens must be above 0.")]
+    [InlineData("Providers:openai:Models:0:Price:Output", "-1", "Providers:openai:Models:0:Price needs Input and Output, in US dollars per million tokens, none below 0.")]
+    [InlineData("Providers:openai:Models:0:Price:CachedInput", "-0.1", "Price needs Input and Output")]
+    [InlineData("Providers:openai:Models:9:Price:Input", "1", "Price needs Input and Output")]
+    [InlineData("Aliases:smart:0", "nothing", "Aliases:smart names the unknown model 'nothing'.")]
+    public void A_fault_is_named_with_its_place(string key, string value, string expected)
+    {
+        var fault = Assert.Throws<OptionsValidationException>(() => Options([(key, value)]));
+
+        Assert.Contains(fault.Failures, f => f.Contains(expected, StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    public void A_misspelt_setting_is_no_silent_default()
+        => Assert.ThrowsAny<InvalidOperationException>(() => Options([("Providers:openai:BaseAdress", "https://x")]));
+
+    private static ModelCatalog Catalog(params (string Key, string Value)[] settings) => new(Microsoft.Extensions.Options.Options.Create(Options(settings)));
+
+    private static CatalogOptions Options((string Key, string Value)[] settings)
+    {
+        var configuration = new ConfigurationManager();
+        configuration.AddShippedCatalog();
+        configuration.AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value)));
+        using var services = new ServiceCollection().AddSingleton<IConfiguration>(configuration).AddModelCatalogOptions().BuildServiceProvider();
+        return services.GetRequiredService<IOptions<CatalogOptions>>().Value;
+    }
+}

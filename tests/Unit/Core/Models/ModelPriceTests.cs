@@ -1,0 +1,95 @@
+using AiAspire.Core.Ledger;
+using AiAspire.Core.Models;
+using AiAspire.Core.Wire;
+using CsCheck;
+
+namespace AiAspire.Unit.CoreTests.Models;
+
+public sealed class ModelPriceTests
+{
+    private static readonly Gen<long> Tokens = Gen.Long[0, 2_000_000];
+    private static readonly Gen<TokenUsage> Usages = Gen.Select(Tokens, Tokens, Tokens, Tokens).Select((i, c, w, o) => new TokenUsage(i, c, w, o, o / 2));
+
+    /// <summary>To the millionth of a dollar, as the table holds them.</summary>
+    private static readonly Gen<decimal> Dollars = Gen.Long[0, 200_000_000].Select(n => n / 1_000_000m);
+
+    private static readonly Gen<ModelPrice> Prices = Gen.Select(Dollars, Dollars, Dollars, Dollars).Select((i, o, c, w) => SampleCalls.Price("p", i, o, c, w));
+
+    [Theory]
+    [InlineData(1_000_000, 0, 0, 0, "2.5")]
+    [InlineData(0, 1_000_000, 0, 0, "0.25")]
+    [InlineData(0, 0, 1_000_000, 0, "3.75")]
+    [InlineData(0, 0, 0, 1_000_000, "10")]
+    [InlineData(1, 0, 0, 0, "0.0000025")]
+    [InlineData(0, 1, 0, 0, "0.00000025")]
+    [InlineData(123, 45, 6, 789, "0.00823125")]
+    [InlineData(0, 0, 0, 0, "0")]
+    public void A_cost_is_exact(long input, long cached, long written, long output, string dollars)
+        => Assert.Equal(
+            decimal.Parse(dollars, System.Globalization.CultureInfo.InvariantCulture),
+            SampleCalls.Price("p", 2.5m, 10m, 0.25m, 3.75m).CostOf(new TokenUsage(input, cached, written, output, 0)));
+
+    [Fact]
+    public void Costs_add_up_without_a_rest()
+        => Gen.Select(Prices, Usages, Usages).Sample((price, a, b) => Assert.Equal(price.CostOf(a) + price.CostOf(b), price.CostOf(a + b)));
+
+    [Fact]
+    public void A_thousand_small_calls_cost_as_much_as_one_large()
+    {
+        var price = SampleCalls.Price("p", 0.15m, 0.6m);
+
+        Assert.Equal(price.CostOf(new TokenUsage(7000, 0, 0, 3000, 0)), Enumerable.Range(0, 1000).Sum(_ => price.CostOf(new TokenUsage(7, 0, 0, 3, 0))));
+    }
+
+    [Fact]
+    public void Each_class_is_charged_at_its_own_price_once()
+        => Gen.Select(Prices, Usages).Sample((price, usage) =>
+        {
+            Assert.Equal(
+                price.CostOf(usage),
+                price.CostOf(new TokenUsage(usage.Input, 0, 0, 0, 0)) + price.CostOf(new TokenUsage(0, usage.CachedInput, 0, 0, 0))
+                + price.CostOf(new TokenUsage(0, 0, usage.CacheWrite, 0, 0)) + price.CostOf(new TokenUsage(0, 0, 0, usage.Output, 0)));
+            // Reasoning is a part of the output, never a charge beside it.
+            Assert.Equal(price.CostOf(usage), price.CostOf(usage with { Reasoning = 0 }));
+        });
+
+    [Fact]
+    public void Moving_a_token_from_input_to_cached_changes_the_cost_by_the_difference_of_the_prices()
+        => Gen.Select(Prices, Usages.Where(u => u.Input > 0)).Sample((price, usage) =>
+        {
+            var moved = usage with { Input = usage.Input - 1, CachedInput = usage.CachedInput + 1 };
+
+            Assert.Equal(usage.TotalInput, moved.TotalInput);
+            Assert.Equal(price.CostOf(usage) + ((price.CachedInput - price.Input) / 1_000_000m), price.CostOf(moved));
+        });
+
+    [Fact]
+    public void A_nonsensical_report_overflows_nothing()
+        => Assert.True(SampleCalls.Price("p", 75, 600).CostOf(new TokenUsage(int.MaxValue, 0, 0, int.MaxValue, int.MaxValue)) > 0);
+
+    [Fact]
+    [Trait("Checklist", "PROV-09")]
+    public void The_cost_is_known_when_the_call_is_settled_and_only_what_served_is_charged()
+    {
+        var (first, second) = (SampleCalls.Target("one", 2, 8), SampleCalls.Target("two", 3, 15));
+        var call = SampleCalls.Call();
+        SampleCalls.Attempt(call, first, AttemptOutcome.Failed, new TokenUsage(1000, 0, 0, 0, 0));
+        SampleCalls.Attempt(call, second, AttemptOutcome.Succeeded, new TokenUsage(1000, 0, 0, 100, 0));
+
+        new AiAspire.Core.Data.TenantBatch().AddSettlement(call, "succeeded", SampleCalls.Now, TimeSpan.FromSeconds(1));
+
+        Assert.Equal(0.0045m, call.ChargedCost);
+        Assert.Equal(0.0065m, call.Attempts.Sum(a => a.Cost));
+    }
+
+    [Fact]
+    public void A_call_that_nothing_served_costs_nothing()
+    {
+        var call = SampleCalls.Call();
+        SampleCalls.Attempt(call, SampleCalls.Target(), AttemptOutcome.Failed, new TokenUsage(1000, 0, 0, 50, 0));
+
+        new AiAspire.Core.Data.TenantBatch().AddSettlement(call, "failed", SampleCalls.Now, TimeSpan.FromSeconds(1));
+
+        Assert.Equal(0m, call.ChargedCost);
+    }
+}

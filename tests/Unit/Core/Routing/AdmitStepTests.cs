@@ -1,0 +1,143 @@
+using AiAspire.Core.Models;
+using AiAspire.Core.Routing;
+using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
+
+namespace AiAspire.Unit.CoreTests.Routing;
+
+public sealed class AdmitStepTests : IDisposable
+{
+    private readonly FakeTimeProvider _time = SampleCalls.Time();
+    private readonly FakeProviders _providers;
+    private readonly PriceBook _prices;
+
+    public AdmitStepTests()
+    {
+        _providers = new FakeProviders(_time);
+        _prices = new PriceBook(null!, _time);
+        _prices.Hold([SampleCalls.Price("one", 1, 1), SampleCalls.Price("two", 1, 1)]);
+    }
+
+    public void Dispose() => _providers.Dispose();
+
+    [Fact]
+    public async Task The_route_is_every_priced_target_that_can_carry_the_request()
+    {
+        var call = await AdmitAsync("""{"model":"both","messages":[{"role":"user","content":"a"}]}""");
+
+        Assert.Equal(["one", "two"], call.Route.Select(t => t.Target.Provider));
+        Assert.True(call.EstimatedInput > 0);
+    }
+
+    [Fact]
+    public async Task A_field_that_a_target_cannot_carry_takes_that_target_out()
+    {
+        var call = await AdmitAsync("""{"model":"both","messages":[{"role":"user","content":"a"}],"logit_bias":{"1":2}}""");
+
+        Assert.Equal("one", Assert.Single(call.Route).Target.Provider);
+    }
+
+    [Theory]
+    [InlineData("\"logit_bias\":{}", "logit_bias")]
+    [InlineData("\"n\":2", "n")]
+    [InlineData("\"x-vendor\":1", "x-vendor")]
+    public async Task When_no_target_remains_the_field_is_named(string field, string param)
+    {
+        var refusal = await RefusedAsync($"{{\"model\":\"two-model\",\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}],{field}}}");
+
+        Assert.Equal((400, "unsupported_parameter", param), (refusal.Status, refusal.Code, refusal.Param));
+    }
+
+    [Theory]
+    [InlineData("{\"type\":7}", "messages[0].content[1]")]
+    [InlineData("\"bare\"", "messages[0].content[1]")]
+    [InlineData("{\"type\":\"input_audio\"}", "messages[0].content[1]")]
+    public async Task A_content_part_that_no_target_takes_is_named(string part, string param)
+    {
+        var refusal = await RefusedAsync($"{{\"model\":\"two-model\",\"messages\":[{{\"role\":\"user\",\"content\":[{{\"type\":\"text\",\"text\":\"a\"}},{part}]}}]}}");
+
+        Assert.Equal((400, param), (refusal.Status, refusal.Param));
+    }
+
+    [Theory]
+    [InlineData("nothing")]
+    [InlineData("one-model")] // There, but not in the tier.
+    [Trait("Checklist", "AUTH-08")]
+    public async Task Not_there_and_not_allowed_look_the_same(string model)
+    {
+        var refusal = await RefusedAsync(
+            $"{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}]}}", SampleCalls.Unlimited with { Models = ["two-*"] });
+
+        Assert.Equal((404, "model_not_found", "model"), (refusal.Status, refusal.Code, refusal.Param));
+        Assert.Equal(WireException.ModelNotFound(model).Message, refusal.Message);
+    }
+
+    [Fact]
+    [Trait("Checklist", "AUTH-08")]
+    public async Task A_feature_outside_the_tier_is_refused()
+    {
+        var refusal = await RefusedAsync("""{"model":"both","messages":[{"role":"user","content":"a"}]}""", SampleCalls.Unlimited with { Features = ["search"] });
+
+        Assert.Equal((403, "feature_not_in_tier"), (refusal.Status, refusal.Code));
+    }
+
+    [Fact]
+    public async Task Without_a_price_a_model_is_refused_and_never_free()
+    {
+        _prices.Hold([]);
+
+        Assert.Equal((503, "price_unknown"), await Status("""{"model":"one-model","messages":[{"role":"user","content":"a"}]}"""));
+    }
+
+    [Fact]
+    public async Task A_model_that_does_not_chat_is_refused()
+        => Assert.Equal((400, "model_not_supported"), await Status("""{"model":"embedder","messages":[{"role":"user","content":"a"}]}"""));
+
+    [Theory]
+    [InlineData(null, 1024)]
+    [InlineData(10, 10)]
+    [InlineData(2000, 2000)]
+    [InlineData(1_000_000, 4096)]
+    public async Task The_output_cap_is_the_callers_else_the_tiers_within_the_smallest_models(int? asked, int expected)
+    {
+        var field = asked is null ? "" : $",\"max_tokens\":{asked}";
+        var call = await AdmitAsync($"{{\"model\":\"both\",\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}]{field}}}");
+
+        Assert.Equal(expected, call.OutputCap);
+    }
+
+    [Fact]
+    public async Task A_prompt_beyond_every_window_is_refused_before_anything_is_spent()
+        => Assert.Equal((400, "context_length_exceeded"), await Status($$$"""{"model":"one-model","messages":[{"role":"user","content":"{{{new string('x', 3_200_000)}}}"}]}"""));
+
+    private async Task<(int, string?)> Status(string json)
+    {
+        var refusal = await RefusedAsync(json);
+        return (refusal.Status, refusal.Code);
+    }
+
+    private Task<WireException> RefusedAsync(string json, Entitlements? entitlements = null)
+        => Assert.ThrowsAsync<WireException>(() => AdmitAsync(json, entitlements));
+
+    private async Task<ChatCall> AdmitAsync(string json, Entitlements? entitlements = null)
+    {
+        var catalog = new CatalogOptions
+        {
+            Providers =
+            {
+                ["one"] = Provider(ProviderWire.OpenAI, new ModelOptions { Id = "one-model", MaxOutputTokens = 4096 }, new ModelOptions { Id = "embedder", Kind = ModelKind.Embedding }),
+                ["two"] = Provider(ProviderWire.Anthropic, new ModelOptions { Id = "two-model" }),
+            },
+            Aliases = { ["both"] = ["one-model", "two-model"] },
+        };
+        var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat);
+        var call = SampleCalls.Call(json, SampleCalls.Caller(entitlements), _time);
+        await SampleCalls.CollectAsync(step.InvokeAsync(call, static (_, _) => AsyncEnumerable.Empty<ChatEvent>(), TestContext.Current.CancellationToken));
+        return call;
+    }
+
+    private static ProviderOptions Provider(ProviderWire wire, params ModelOptions[] models)
+        => new() { Wire = wire, ApiKey = "k", BaseAddress = new Uri("http://x.test/v1"), Models = [.. models] };
+}
