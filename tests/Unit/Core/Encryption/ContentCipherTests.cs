@@ -9,7 +9,7 @@ public sealed class ContentCipherTests
     private static readonly Guid Tenant = SampleCalls.Id();
     private static readonly ContentPlace Place = new("messages", "content", SampleCalls.Id());
     private static readonly byte[] Key = RandomNumberGenerator.GetBytes(SealedBox.KeyBytes);
-    private readonly ContentCipher _cipher = new(Tenant, Key);
+    private readonly ContentCipher _cipher = Cipher(Tenant, Key);
 
     [Fact]
     public void What_is_sealed_opens_again()
@@ -60,8 +60,8 @@ public sealed class ContentCipherTests
         Assert.ThrowsAny<CryptographicException>(() => _cipher.Decrypt(box, Place with { Column = "contents" }));
         Assert.ThrowsAny<CryptographicException>(() => _cipher.Decrypt(box, Place with { RowId = SampleCalls.Id() }));
         Assert.ThrowsAny<CryptographicException>(() => _cipher.Decrypt(box, new ContentPlace(Place.Column, Place.Table, Place.RowId)));
-        Assert.ThrowsAny<CryptographicException>(() => new ContentCipher(SampleCalls.Id(), Key).Decrypt(box, Place));
-        Assert.ThrowsAny<CryptographicException>(() => new ContentCipher(Tenant, RandomNumberGenerator.GetBytes(32)).Decrypt(box, Place));
+        Assert.ThrowsAny<CryptographicException>(() => Cipher(SampleCalls.Id(), Key).Decrypt(box, Place));
+        Assert.ThrowsAny<CryptographicException>(() => Cipher(Tenant, RandomNumberGenerator.GetBytes(32)).Decrypt(box, Place));
         Assert.Equal("text"u8.ToArray(), _cipher.Decrypt(box, Place));
     }
 
@@ -102,4 +102,6 @@ public sealed class ContentCipherTests
         Assert.Throws<ArgumentException>(() => _cipher.Encrypt("text"u8, place with { Column = longest + "x" }));
         Assert.Throws<ArgumentException>(() => _cipher.Encrypt("text"u8, place with { Table = new string('é', 32) }));
     }
+
+    private static ContentCipher Cipher(Guid tenant, byte[] key) => new(tenant, 1, [new ContentKey(1, key)]);
 }
