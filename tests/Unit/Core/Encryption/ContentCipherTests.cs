@@ -11,8 +11,6 @@ public sealed class ContentCipherTests
     private static readonly byte[] Key = RandomNumberGenerator.GetBytes(SealedBox.KeyBytes);
     private readonly ContentCipher _cipher = Cipher(Tenant, Key);
 
-    private static ContentCipher Cipher(Guid tenant, byte[] key) => new(tenant, 1, [new ContentKey(1, key)]);
-
     [Fact]
     public void What_is_sealed_opens_again()
         => Gen.Select(Gen.Byte.Array[0, 300], Gen.Byte.Array[32], Gen.Byte.Array[0, 64]).Sample((text, key, associated) =>
@@ -104,4 +102,6 @@ public sealed class ContentCipherTests
         Assert.Throws<ArgumentException>(() => _cipher.Encrypt("text"u8, place with { Column = longest + "x" }));
         Assert.Throws<ArgumentException>(() => _cipher.Encrypt("text"u8, place with { Table = new string('é', 32) }));
     }
+
+    private static ContentCipher Cipher(Guid tenant, byte[] key) => new(tenant, 1, [new ContentKey(1, key)]);
 }
