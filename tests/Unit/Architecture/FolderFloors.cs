@@ -10,7 +10,7 @@ internal sealed class FolderFloors(string root)
         ["Tenancy", "Audit", "Encryption", "Notifications"],
         ["Wire", "Models"],
         ["Providers", "Ledger", "Jobs"],
-        ["Routing", "Limits", "Caching", "Moderation", "Privacy", "Prompts", "Conversations", "Knowledge", "Rollouts", "Evaluation"],
+        ["Routing", "Limits", "Idempotency", "Caching", "Moderation", "Privacy", "Prompts", "Conversations", "Knowledge", "Rollouts", "Evaluation"],
         ["Chat"],
         ["Incidents", "Readiness", "Analytics"],
     ];
