@@ -1,3 +1,4 @@
+using AiAspire.Core.Encryption;
 using AiAspire.Core.Idempotency;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
@@ -37,18 +38,10 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             if (!http.Response.HasStarted)
                 http.Response.StatusCode = ClientClosedRequest;
         }
-        catch (PostgresException e) when (e.SqlState == IdempotencyClaim.TakenOver)
+        catch (Exception e) when (Foreseen(e) is { } told)
         {
-            await ErrorWriter.WriteAsync(http, new WireException(409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.")
-            {
-                RetryAfter = TryAgainAfter,
-            });
-        }
-        catch (Exception e) when (e is NpgsqlException { IsTransient: true } or TimeoutException)
-        {
-            // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
             LogFailed(logger, http.Request.Method, http.Request.Path, e);
-            await ErrorWriter.WriteAsync(http, new WireException(503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.") { RetryAfter = TryAgainAfter });
+            await ErrorWriter.WriteAsync(http, told);
         }
         catch (Exception e)
         {
@@ -57,6 +50,21 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
                 $"Something went wrong on our side. Name the request id {http.Response.Headers[RequestIds.Header]} when you report it.", "server_error", null, "internal_error")));
         }
     }
+
+    /// <summary>What may go wrong beneath an endpoint through nobody's fault, in the caller's terms.</summary>
+    private static WireException? Foreseen(Exception exception) => exception switch
+    {
+        PostgresException { SqlState: IdempotencyClaim.TakenOver } => new WireException(
+            409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.") { RetryAfter = TryAgainAfter },
+        UserKeyDestroyedException => new WireException(
+            410, "invalid_request_error", "user_erased", "This user was erased; nothing of theirs can be read or written any more.") { ShouldRetry = false },
+        MasterKeyUnavailableException => new WireException(
+            503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.") { RetryAfter = TryAgainAfter },
+        // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
+        NpgsqlException { IsTransient: true } or TimeoutException => new WireException(
+            503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.") { RetryAfter = TryAgainAfter },
+        _ => null,
+    };
 
     /// <summary>A status without a body (no route, wrong method) gets one.</summary>
     private static Task ExplainEmptyAsync(HttpContext http)

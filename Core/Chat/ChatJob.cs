@@ -19,7 +19,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
 
     public async Task RunAsync(ClaimedJob job, CancellationToken cancellationToken)
     {
-        var cipher = await userKeys.GetAsync(job.TenantId, job.UserId, cancellationToken);
+        var cipher = await CipherAsync(job, cancellationToken);
         using var request = ChatRequest.Parse(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)));
         ReadOnlyMemory<byte> completion = default;
         var call = new ChatCall
@@ -55,6 +55,18 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
         {
             throw new LeaseLostException(job.JobId, e);
+        }
+    }
+
+    private async Task<ContentCipher> CipherAsync(ClaimedJob job, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await userKeys.GetAsync(job.TenantId, job.UserId, cancellationToken);
+        }
+        catch (UserKeyDestroyedException e)
+        {
+            throw new JobFailedException("user_erased", "The user was erased, and with them what was to be done.", e);
         }
     }
 }
