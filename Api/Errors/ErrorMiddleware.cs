@@ -55,14 +55,18 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
     private static WireException? Foreseen(Exception exception) => exception switch
     {
         PostgresException { SqlState: IdempotencyClaim.TakenOver } => new WireException(
-            409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.") { RetryAfter = TryAgainAfter },
+            409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.")
+        { RetryAfter = TryAgainAfter },
         UserKeyDestroyedException => new WireException(
-            410, "invalid_request_error", "user_erased", "This user was erased; nothing of theirs can be read or written any more.") { ShouldRetry = false },
+            410, "invalid_request_error", "user_erased", "This user was erased; nothing of theirs can be read or written any more.")
+        { ShouldRetry = false },
         MasterKeyUnavailableException => new WireException(
-            503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.") { RetryAfter = TryAgainAfter },
+            503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.")
+        { RetryAfter = TryAgainAfter },
         // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
         NpgsqlException { IsTransient: true } or TimeoutException => new WireException(
-            503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.") { RetryAfter = TryAgainAfter },
+            503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.")
+        { RetryAfter = TryAgainAfter },
         _ => null,
     };
 
