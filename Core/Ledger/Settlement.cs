@@ -36,7 +36,7 @@ public static class Settlement
     {
         foreach (var attempt in call.Attempts)
             batch.Add(CloseAttemptSql, CloseParameters(call, attempt, now));
-        var served = call.Attempts.LastOrDefault(a => a.Outcome is AttemptOutcome.Succeeded or AttemptOutcome.Aborted);
+        var served = call.Served;
         var usage = served?.Usage ?? default;
         call.ChargedCost = served?.Cost ?? 0;
         batch.Add(

@@ -74,7 +74,7 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
 
     private async Task SettleAsync(ChatCall call, List<LimitWindow> windows)
     {
-        var used = call.Attempts.LastOrDefault(a => a.Outcome is AttemptOutcome.Succeeded or AttemptOutcome.Aborted)?.Usage.Total ?? 0;
+        var used = call.Served?.Usage.Total ?? 0;
         try
         {
             await limiter.SettleAsync(call.RequestId, windows, used);

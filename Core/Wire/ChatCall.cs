@@ -51,6 +51,9 @@ public sealed class ChatCall
     /// <summary>Every call made to a provider, in order.</summary>
     public List<Attempt> Attempts { get; } = [];
 
+    /// <summary>The attempt that the caller pays for and whose tokens count against limits; null when none served. What failed attempts cost is ours.</summary>
+    public Attempt? Served => Attempts.LastOrDefault(a => a.Outcome is AttemptOutcome.Succeeded or AttemptOutcome.Aborted);
+
     /// <summary>Read off the events of the attempt that serves.</summary>
     public ReplyTally Reply { get; set; } = new();
 
