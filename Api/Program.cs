@@ -70,6 +70,7 @@ admin.MapTenants();
 admin.MapUsers();
 admin.MapTiers();
 admin.MapBudgets();
+admin.MapCache();
 admin.MapApiKeys();
 
 app.Run();

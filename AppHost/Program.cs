@@ -50,10 +50,10 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api", "Idempotency")
+    .WithSettings("Api", "Caching", "Idempotency", "Limits")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
-    .WithSettings("Workers", "Schedules")
+    .WithSettings("Caching", "Limits", "Schedules", "Workers")
     .WithReplicas(2);
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)

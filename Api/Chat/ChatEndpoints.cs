@@ -52,6 +52,7 @@ internal static class ChatEndpoints
             Caller = caller.Value,
             Request = request,
             Feature = FeatureOf(http.Request),
+            Cache = CacheOf(http.Request),
             ConversationId = conversationId,
             StartedAt = started.At,
             StartTimestamp = started.Timestamp,
@@ -82,6 +83,14 @@ internal static class ChatEndpoints
             ? feature
             : throw WireException.BadRequest($"{FeatureHeader} takes letters, digits, '-', '_' and '.', at most {MaxFeatureLength}.", FeatureHeader);
     }
+
+    private static CacheUse CacheOf(HttpRequest request) => request.Headers[ChatHeaders.CacheHeader].ToString() switch
+    {
+        "" => CacheUse.Default,
+        "use" => CacheUse.Use,
+        "off" => CacheUse.Off,
+        _ => throw WireException.BadRequest($"{ChatHeaders.CacheHeader} takes 'use' or 'off'.", ChatHeaders.CacheHeader),
+    };
 
     private static Guid? ConversationOf(HttpRequest request)
     {

@@ -7,6 +7,7 @@ namespace AiAspire.Api.Chat;
 internal static class ChatHeaders
 {
     public const string Cost = "x-aiaspire-cost-usd";
+    public const string CacheHeader = "x-aiaspire-cache";
     public const string Conversation = "x-aiaspire-conversation";
 
     public static void Write(HttpResponse response, ChatCall call, TimeProvider time)
@@ -24,14 +25,16 @@ internal static class ChatHeaders
             headers["RateLimit"] = $"\"{limit.Name}\";r={Text(limit.Remaining)};t={Text(Math.Ceiling(Math.Max(0, limit.Reset.TotalSeconds)))}";
         }
 
+        if (call.CacheHit is not null || call.LookedIntoCache)
+            headers[CacheHeader] = call.CacheHit is not null ? "hit" : "miss";
+        if (call.ChargedCost is { } cost)
+            headers[Cost] = cost.ToString("0.#########", CultureInfo.InvariantCulture);
         if (call.Attempts.Count == 0)
             return;
         var last = call.Attempts[^1];
         headers["x-aiaspire-attempts"] = string.Join(", ", call.Attempts.Select(Describe));
         headers["x-aiaspire-model"] = last.Target.Target.Model.Id;
         headers["x-aiaspire-overhead-ms"] = Text(Overhead(call, time));
-        if (call.ChargedCost is { } cost)
-            headers[Cost] = cost.ToString("0.#########", CultureInfo.InvariantCulture);
     }
 
     /// <summary>Milliseconds of the call so far that were not spent waiting for a provider.</summary>

@@ -51,7 +51,7 @@ public static class AuditActions
     public const string UserResumed = "user.resumed";
     public const string UsersRead = "users.read";
     public const string TierChanged = "tier.changed";
-    public const string BudgetCreated = "budget.created";
+    public const string CacheForgotten = "cache.forgotten";
     public const string BudgetChanged = "budget.changed";
     public const string BudgetDeleted = "budget.deleted";
     public const string ApiKeyCreated = "api_key.created";

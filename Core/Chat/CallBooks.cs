@@ -94,7 +94,8 @@ public sealed partial class CallBooks : ICallBooks
     {
         SettledCall[] settled = [.. entries.Select(static e => e.Settled)];
         NewMessages[] messages = [.. entries.Select(static e => e.Messages)];
-        return [Settlement.CloseAttempts(settled), Settlement.BookRequests(settled), NewMessages.TouchConversations(messages), NewMessages.Insert(messages)];
+        NpgsqlBatchCommand[] rest = [Settlement.BookRequests(settled), NewMessages.TouchConversations(messages), NewMessages.Insert(messages)];
+        return Settlement.CloseAttempts(settled) is { } attempts ? [attempts, .. rest] : rest;
     }
 
     private sealed record Entry(SettledCall Settled, NewMessages Messages);
@@ -104,14 +105,26 @@ public sealed partial class CallBooks : ICallBooks
         if (!logger.IsEnabled(LogLevel.Information))
             return;
         var call = settled.Call;
-        var served = call.Attempts[^1];
+        if (call.CacheHit is { } hit)
+        {
+            LogCacheHit(logger, call.RequestId, hit.Model, hit.Provider, call.Feature, call.Caller.Entitlements.Tier, hit.SavedCost, settled.Latency.TotalMilliseconds);
+            return;
+        }
+
+        var last = call.Attempts[^1];
         LogCallDone(
-            logger, call.RequestId, settled.Outcome, served.Target.Target.Model.Id, served.Target.Target.Provider, call.Feature, call.Caller.Entitlements.Tier, call.Attempts.Count,
-            served.Usage.TotalInput, served.Usage.Output, served.UsageSource, settled.ChargedCost, served.Latency.TotalMilliseconds, served.Status, served.ErrorCode);
+            logger, call.RequestId, settled.Outcome, last.Target.Target.Model.Id, last.Target.Target.Provider, call.Feature, call.Caller.Entitlements.Tier, call.Attempts.Count,
+            last.Usage.TotalInput, last.Usage.Output, last.UsageSource, settled.ChargedCost, last.Latency.TotalMilliseconds, last.Status, last.ErrorCode);
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Settling request {RequestId} failed at try {Try}; trying again")]
     private static partial void LogSettleRetry(ILogger logger, Guid requestId, int @try, Exception exception);
+
+    [LoggerMessage(
+        Level = LogLevel.Information,
+        EventName = "llm.cached",
+        Message = "LLM call {RequestId} answered from the cache: {Model} at {Provider} for {Feature}/{Tier}, {SavedUsd} USD saved, {LatencyMs} ms")]
+    private static partial void LogCacheHit(ILogger logger, Guid requestId, string model, string provider, string feature, string tier, decimal savedUsd, double latencyMs);
 
     [LoggerMessage(
         Level = LogLevel.Information,

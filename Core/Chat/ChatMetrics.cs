@@ -43,6 +43,9 @@ public sealed class ChatMetrics
             });
         }
 
+        // What the cache answers is no call of a model; its own meter counts it.
+        if (call.Attempts.Count == 0)
+            return;
         var last = call.Attempts[^1];
         var tags = new TagList
         {

@@ -1,3 +1,4 @@
+using AiAspire.Core.Caching;
 using AiAspire.Core.Limits;
 using AiAspire.Core.Models;
 using AiAspire.Core.Rollouts;
@@ -12,9 +13,9 @@ public sealed class ChatPipeline
 {
     private readonly ChatNext _entry;
 
-    public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, LimitStep limit, RouteStep route)
+    public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, CacheStep cache, LimitStep limit, RouteStep route)
     {
-        IChatStep[] steps = [settle, admit, killSwitch, limit, route];
+        IChatStep[] steps = [settle, admit, killSwitch, cache, limit, route];
         ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
         foreach (var step in steps.Reverse())
         {
@@ -45,6 +46,7 @@ public static class ChatRegistration
         Providers.ProvidersRegistration.AddProviders(services, configureProviderHttp);
         Ledger.LedgerRegistration.AddLedger(services);
         services.AddKillSwitches();
+        services.AddCaching();
         services.AddLimits();
         services.AddSingleton<TokenCounter>();
         services.AddSingleton<AdmitStep>();

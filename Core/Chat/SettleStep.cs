@@ -29,8 +29,8 @@ public sealed class SettleStep(ICallBooks books) : IChatStep
         {
             if (cancellationToken.IsCancellationRequested && outcome != "succeeded")
                 outcome = "aborted";
-            // A call that no provider saw leaves nothing behind.
-            if (call.Attempts.Count > 0)
+            // A call that nobody answered and no provider saw leaves nothing behind.
+            if (call.Attempts.Count > 0 || call.CacheHit is not null)
                 await settle(outcome);
             await call.CountersSettled;
         }

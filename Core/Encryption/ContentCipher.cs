@@ -49,6 +49,14 @@ public sealed class ContentCipher
         return SealedBox.Open(key.Bytes, ciphertext, associated[..AssociatedData.Write(associated, _tenantId, place)]);
     }
 
+    /// <summary>A name for data that only this user's key can make (HMAC-SHA-256 under a key derived for the purpose by HKDF, RFC 5869).</summary>
+    public byte[] Mac(ReadOnlySpan<byte> data, string purpose)
+    {
+        Span<byte> key = stackalloc byte[SealedBox.KeyBytes];
+        HKDF.DeriveKey(HashAlgorithmName.SHA256, _current.Bytes, key, salt: default, info: System.Text.Encoding.UTF8.GetBytes(purpose));
+        return HMACSHA256.HashData(key, data);
+    }
+
     private ContentKey KeyOf(int version)
     {
         foreach (var key in _keys)

@@ -119,6 +119,12 @@ public sealed class LedgerRequest : ITenantOwned
     /// <summary>US dollars.</summary>
     public required decimal ChargedCost { get; init; }
 
+    /// <summary>Answered from the cache: no attempt, no charge.</summary>
+    public required bool CacheHit { get; init; }
+
+    /// <summary>US dollars that the cache spared: what the reply had cost when it was made.</summary>
+    public required decimal SavedCost { get; init; }
+
     public required DateTimeOffset StartedAt { get; init; }
 
     public required DateTimeOffset FinishedAt { get; init; }
@@ -151,5 +157,6 @@ internal sealed class LedgerModel : IEntityTypeConfiguration<LedgerAttempt>, IEn
         builder.ToTable("ledger_requests").HasKey(r => new { r.TenantId, r.RequestId });
         builder.Property(r => r.ProviderCost).HasColumnType("numeric(18,9)");
         builder.Property(r => r.ChargedCost).HasColumnType("numeric(18,9)");
+        builder.Property(r => r.SavedCost).HasColumnType("numeric(18,9)");
     }
 }

@@ -17,6 +17,11 @@ public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset A
 
     /// <summary>The attempt that served, if one did.</summary>
     public Attempt? Served { get; } = Call.Served;
+
+    /// <summary>The model that answered, now or when the cache took its reply; null when none did.</summary>
+    public string? Model => Served?.Target.Target.Model.Id ?? Call.CacheHit?.Model;
+
+    public string? Provider => Served?.Target.Target.Provider ?? Call.CacheHit?.Provider;
 }
 
 /// <summary>The statements that close the books of calls, any number in each.</summary>
@@ -41,13 +46,13 @@ public static class Settlement
         INSERT INTO aiaspire.ledger_requests
             (tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
              attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
-             started_at, finished_at, latency_ms)
-        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+             cache_hit, saved_cost, started_at, finished_at, latency_ms)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
         ON CONFLICT DO NOTHING
         """;
 
-    /// <summary>Closes every attempt of the calls.</summary>
-    public static NpgsqlBatchCommand CloseAttempts(IReadOnlyList<SettledCall> calls)
+    /// <summary>Closes every attempt of the calls; null when they had none.</summary>
+    public static NpgsqlBatchCommand? CloseAttempts(IReadOnlyList<SettledCall> calls)
     {
         var rows = new List<(SettledCall Settled, Attempt Attempt)>(calls.Count);
         foreach (var settled in calls)
@@ -56,6 +61,9 @@ public static class Settlement
                 rows.Add((settled, attempt));
         }
 
+        // All of them answered from the cache.
+        if (rows.Count == 0)
+            return null;
         return new NpgsqlBatchCommand(CloseAttemptsSql)
         {
             Parameters =
@@ -95,8 +103,8 @@ public static class Settlement
             Parameter.Column(calls, static s => s.Call.Feature),
             Parameter.Column(calls, static s => s.Call.Caller.Entitlements.Tier),
             Parameter.Column(calls, static s => s.Call.Request.Model),
-            Parameter.Column(calls, static s => s.Served?.Target.Target.Model.Id),
-            Parameter.Column(calls, static s => s.Served?.Target.Target.Provider),
+            Parameter.Column(calls, static s => s.Model),
+            Parameter.Column(calls, static s => s.Provider),
             Parameter.Column(calls, static s => s.Outcome),
             Parameter.Column(calls, static s => s.Call.Request.Stream),
             Parameter.Column(calls, static s => s.Call.Attempts.Count),
@@ -107,6 +115,8 @@ public static class Settlement
             Parameter.Column(calls, static s => Usage(s).Reasoning),
             Parameter.Column(calls, static s => s.Call.Attempts.Sum(static a => a.Cost)),
             Parameter.Column(calls, static s => s.ChargedCost),
+            Parameter.Column(calls, static s => s.Call.CacheHit is not null),
+            Parameter.Column(calls, static s => s.Call.CacheHit?.SavedCost ?? 0),
             Parameter.Column(calls, static s => s.Call.StartedAt.UtcDateTime),
             Parameter.Column(calls, static s => s.At.UtcDateTime),
             Parameter.Column(calls, static s => s.Latency.TotalMilliseconds),

@@ -14,6 +14,21 @@ public enum CallPurpose
     Job,
 }
 
+/// <summary>Whether a call may be answered with the reply to an equal one.</summary>
+public enum CacheUse
+{
+    /// <summary>As its feature is configured.</summary>
+    Default,
+    Use,
+    Off,
+}
+
+/// <summary>The reply came from the cache.</summary>
+/// <param name="Provider">Who had given it.</param>
+/// <param name="Model">The model that had given it.</param>
+/// <param name="SavedCost">What it had cost, in US dollars.</param>
+public sealed record CacheHit(string Provider, string Model, decimal SavedCost);
+
 /// <summary>One request on its way through the pipeline: what came in, and what each step found out or decided.</summary>
 public sealed class ChatCall
 {
@@ -47,6 +62,15 @@ public sealed class ChatCall
 
     /// <summary>What is left of the tightest window after this call was reserved; for the response headers.</summary>
     public LimitState? Limit { get; set; }
+
+    /// <summary>What the caller says of the cache.</summary>
+    public CacheUse Cache { get; init; }
+
+    /// <summary>Set when the cache answered: then there is no attempt, and no charge.</summary>
+    public CacheHit? CacheHit { get; set; }
+
+    /// <summary>The cache was asked and had nothing.</summary>
+    public bool LookedIntoCache { get; set; }
 
     /// <summary>When the call had ended, for the counters and for the ledger alike.</summary>
     public DateTimeOffset? EndedAt { get; set; }

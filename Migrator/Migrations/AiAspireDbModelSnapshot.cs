@@ -536,6 +536,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("attempts");
 
+                    b.Property<bool>("CacheHit")
+                        .HasColumnType("boolean")
+                        .HasColumnName("cache_hit");
+
                     b.Property<long>("CacheWriteTokens")
                         .HasColumnType("bigint")
                         .HasColumnName("cache_write_tokens");
@@ -598,6 +602,10 @@ namespace AiAspire.Migrator.Migrations
                         .IsRequired()
                         .HasColumnType("text")
                         .HasColumnName("requested_model");
+
+                    b.Property<decimal>("SavedCost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("saved_cost");
 
                     b.Property<DateTimeOffset>("StartedAt")
                         .HasColumnType("timestamp with time zone")

@@ -1,4 +1,5 @@
 using System.Net;
+using AiAspire.Core.Caching;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
 using AiAspire.Core.Limits;
@@ -137,6 +138,8 @@ public sealed class ChatPipelineTests : IDisposable
             new SettleStep(_books),
             new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat),
             new KillSwitchStep(_switches),
+            // No feature is cached here, and no call asks for it.
+            new CacheStep(null!, null!, Options.Create(new CachingOptions())),
             _servers.Step(LimitServers.Garnet, _time, call.Caller),
             new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time));
         return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));

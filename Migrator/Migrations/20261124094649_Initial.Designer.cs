@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124092752_Initial")]
+    [Migration("20261124094649_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -539,6 +539,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("attempts");
 
+                    b.Property<bool>("CacheHit")
+                        .HasColumnType("boolean")
+                        .HasColumnName("cache_hit");
+
                     b.Property<long>("CacheWriteTokens")
                         .HasColumnType("bigint")
                         .HasColumnName("cache_write_tokens");
@@ -601,6 +605,10 @@ namespace AiAspire.Migrator.Migrations
                         .IsRequired()
                         .HasColumnType("text")
                         .HasColumnName("requested_model");
+
+                    b.Property<decimal>("SavedCost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("saved_cost");
 
                     b.Property<DateTimeOffset>("StartedAt")
                         .HasColumnType("timestamp with time zone")

@@ -158,6 +158,8 @@ namespace AiAspire.Migrator.Migrations
                     reasoning_tokens = table.Column<long>(type: "bigint", nullable: false),
                     provider_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
                     charged_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    cache_hit = table.Column<bool>(type: "boolean", nullable: false),
+                    saved_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
                     started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
                     finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
                     latency_ms = table.Column<double>(type: "double precision", nullable: false)

@@ -1,0 +1,95 @@
+using System.Runtime.CompilerServices;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using StackExchange.Redis;
+
+namespace AiAspire.Core.Caching;
+
+/// <summary>
+/// Answers a call with the reply to an equal one. Whole replies and streams share their entries. Of equal calls at the same moment, on
+/// whatever replica, one goes to the provider and the others wait for its reply.
+/// </summary>
+public sealed class CacheStep(ReplyCache cache, CacheMetrics metrics, IOptions<CachingOptions> options) : IChatStep
+{
+    private readonly CachingOptions _options = options.Value;
+
+    public IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, CancellationToken cancellationToken)
+        => IsWanted(call) ? AnswerAsync(call, next, cancellationToken) : next(call, cancellationToken);
+
+    private bool IsWanted(ChatCall call) => call.Cache switch
+    {
+        CacheUse.Use => true,
+        CacheUse.Off => false,
+        _ => _options.Features.Contains("*") || _options.Features.Contains(call.Feature, StringComparer.OrdinalIgnoreCase),
+    };
+
+    private async IAsyncEnumerable<ChatEvent> AnswerAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var key = await cache.KeyAsync(call, cancellationToken);
+        var kept = await cache.FindAsync(key);
+        RedisValue? flight = null;
+        if (kept is null)
+        {
+            flight = await cache.TakeFlightAsync(key);
+            if (flight is null)
+                kept = await cache.AwaitFlightAsync(key, cancellationToken);
+        }
+
+        try
+        {
+            if (kept is not null)
+            {
+                metrics.Hit(call.Feature, kept.Cost);
+                call.CacheHit = new CacheHit(kept.Provider, kept.Model, kept.Cost);
+                foreach (var reply in Replay(call, kept))
+                    yield return reply;
+                yield break;
+            }
+
+            metrics.Miss(call.Feature);
+            call.LookedIntoCache = true;
+            var events = new List<ReadOnlyMemory<byte>>();
+            var bytes = 0;
+            await foreach (var reply in next(call, cancellationToken))
+            {
+                bytes += reply.Json.Length;
+                if (bytes <= _options.MaxReplyBytes)
+                    events.Add(reply.Json);
+                yield return reply;
+            }
+
+            // What a filter cut short may pass the next time; all else that came to its end is kept.
+            if (bytes <= _options.MaxReplyBytes && call.Served is { Outcome: AttemptOutcome.Succeeded } served && call.Reply.FinishReason is not (null or "content_filter"))
+                await cache.KeepAsync(key, served.Target.Target.Provider, served.Target.Target.Model.Id, served.Cost, call.Request.Stream ? ReplyFolding.Fold(events) : events[0]);
+        }
+        finally
+        {
+            if (flight is { } token)
+                await cache.LandAsync(key, token);
+        }
+    }
+
+    private static IEnumerable<ChatEvent> Replay(ChatCall call, KeptReply kept)
+    {
+        ReadOnlyMemory<byte> completion = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(kept.Completion).ToArray();
+        var events = call.Request.Stream ? ReplyFolding.Unfold(completion) : [new ChatEvent(ChatEventKind.Completion, completion)];
+        foreach (var reply in events)
+        {
+            call.Reply.Read(reply.Json.Span, reply.Kind);
+            yield return reply;
+        }
+    }
+}
+
+public static class CachingRegistration
+{
+    public static IServiceCollection AddCaching(this IServiceCollection services)
+    {
+        services.AddOptions<CachingOptions>()
+            .BindConfiguration(CachingOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
+            .ValidateDataAnnotations()
+            .ValidateOnStart();
+        return services.AddSingleton<ReplyCache>().AddSingleton<CacheMetrics>().AddSingleton<CacheStep>();
+    }
+}
