@@ -114,7 +114,7 @@ public sealed class OidcTests(OidcFixture oidc) : IClassFixture<OidcFixture>
         await over.CancelAsync();
         await Task.WhenAll(callers);
         Assert.NotEmpty(old);
-        Assert.All(answers.Concat(old), a => Assert.Equal(HttpStatusCode.OK, a));
+        Assert.Empty(answers.Concat(old).Where(a => a != HttpStatusCode.OK).Distinct());
         Assert.InRange(oidc.Authority.KeySetReads - readsBefore, Changes, Changes + 1 + Elapsed(started));
 
         async Task AnswersAsync(int count)
@@ -145,7 +145,7 @@ public sealed class OidcTests(OidcFixture oidc) : IClassFixture<OidcFixture>
             oidc.Authority.SetKeys([OidcServer.EcKey(), .. oidc.Authority.Keys]);
             using var good = replica.Client(await oidc.Authority.TokenAsync("acme", "alice"));
             Assert.Equal(HttpStatusCode.OK, await AskAsync(good));
-            Assert.All(await Task.WhenAll(storm), s => Assert.Equal(HttpStatusCode.Unauthorized, s));
+            Assert.Equal([HttpStatusCode.Unauthorized], (await Task.WhenAll(storm)).Distinct());
         }
 
         Assert.InRange(oidc.Authority.KeySetReads - readsBefore, 1, 1 + Elapsed(started));
