@@ -19,7 +19,7 @@ public sealed class DataAccessTests
     };
 
     private static readonly TypeArrows[] Processes =
-        [TypeArrows.Read(typeof(Api.Identity.Policies).Assembly), TypeArrows.Read(typeof(Workers.Jobs.JobRunnerOptions).Assembly), TypeArrows.Read(typeof(Evaluator.EvaluationServices).Assembly)];
+        [TypeArrows.Read(typeof(AiAspire.Api.Identity.Policies).Assembly), TypeArrows.Read(typeof(AiAspire.Workers.Jobs.JobRunnerOptions).Assembly), TypeArrows.Read(typeof(AiAspire.Evaluator.EvaluationServices).Assembly)];
 
     /// <summary>Who opens sessions beside the request's own, or calls a function that crosses tenants, and for whom.</summary>
     private static readonly Dictionary<string, string> MayOpen = new(StringComparer.Ordinal)
