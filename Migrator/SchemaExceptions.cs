@@ -21,6 +21,8 @@ internal static class SchemaExceptions
         "delete_expired_idempotency_keys",
         "find_api_key",
         "find_tenant",
+        "limit_use",
+        "list_budgets",
         "list_tenants",
     };
 

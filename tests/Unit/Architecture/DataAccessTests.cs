@@ -35,6 +35,8 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Conversations.Retention"] = "deletes by time alone, through delete_expired_conversations",
         ["AiAspire.Core.Idempotency.IdempotencyStore"] = "the caller's own keys; expired ones through delete_expired_idempotency_keys",
         ["AiAspire.Core.Jobs.JobQueue"] = "a claimed job's user, after claim_jobs",
+        ["AiAspire.Core.Limits.BudgetBook"] = "the budgets of the caller's tenant",
+        ["AiAspire.Core.Limits.LedgerCounters"] = "sums the ledger of all tenants, through list_budgets and limit_use",
         ["AiAspire.Core.Models.PriceBook"] = "the platform's prices",
         ["AiAspire.Core.Rollouts.KillSwitches"] = "the platform's switches",
         ["AiAspire.Core.Tenancy.CallerDirectory"] = "finds the tenant and user of a credential",
