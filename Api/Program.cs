@@ -6,6 +6,7 @@ using AiAspire.Api.Chat;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Feedback;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Api.Jobs;
 using AiAspire.Api.Models;
@@ -33,6 +34,7 @@ builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddAudit();
 builder.Services.AddIdentity();
 builder.Services.AddScoped<Administration>();
+builder.Services.AddScoped<RequestClaim>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
 builder.Services.AddOptions<ApiOptions>()
@@ -52,6 +54,7 @@ app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
 app.UseMiddleware<CallerLogging>();
 app.UseAuthorization();
+app.UseMiddleware<IdempotencyMiddleware>();
 
 app.MapDefaultEndpoints();
 app.MapOpenApi().AllowAnonymous();

@@ -36,6 +36,7 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
             await Bootstrap.HandOverAsync(keyStore, cancellationToken, "aiaspire_migrator", "aiaspire_keys");
         await Sql.RunAsync(keyStore, "SET ROLE aiaspire_owner", cancellationToken);
         await Sql.RunFileAsync(keyStore, "keystore.sql", cancellationToken);
+        await RowSecurityCheck.ThrowIfUnsafeAsync(keyStore, "keystore", cancellationToken);
     }
 
     private async Task MigrateAsync(string connectionString, CancellationToken cancellationToken)
@@ -48,7 +49,7 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
         await QuartzSchema.EnsureAsync(connection, cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await Sql.RunFileAsync(connection, "security.sql", cancellationToken);
-        await RowSecurityCheck.ThrowIfUnsafeAsync(connection, cancellationToken);
+        await RowSecurityCheck.ThrowIfUnsafeAsync(connection, AiAspireDb.Schema, cancellationToken);
         await transaction.CommitAsync(cancellationToken);
     }
 

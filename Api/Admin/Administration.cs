@@ -1,3 +1,4 @@
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
@@ -9,9 +10,9 @@ namespace AiAspire.Api.Admin;
 
 /// <summary>
 /// What all administrative operations share: whose rows they reach, and that a change, its audit entry and the word to the other
-/// replicas are one transaction.
+/// replicas are one transaction, as is the answer that is kept for a request's repeats.
 /// </summary>
-internal sealed class Administration(RequestCaller caller, TenantSessions sessions, TimeProvider time)
+internal sealed class Administration(RequestCaller caller, TenantSessions sessions, RequestClaim claim, TimeProvider time)
 {
     /// <summary>The query parameter with which operators name the tenant.</summary>
     public const string TenantQuery = "tenant_id";
@@ -41,26 +42,42 @@ internal sealed class Administration(RequestCaller caller, TenantSessions sessio
     /// <param name="tenantId">From <see cref="TenantOf"/>.</param>
     /// <param name="work">Gets an entry to complete, and returns it with its result. It may run again, so ids and keys come from outside.</param>
     /// <param name="cancellationToken">Cancels.</param>
+    /// <param name="created">Of an endpoint that creates: its answer, made of the result.</param>
     public Task<T> AuditedAsync<T>(
-        HttpContext http, Guid tenantId, Func<AiAspireDb, AuditEvent, CancellationToken, Task<(T Result, AuditEvent Entry)>> work, CancellationToken cancellationToken)
+        HttpContext http,
+        Guid tenantId,
+        Func<AiAspireDb, AuditEvent, CancellationToken, Task<(T Result, AuditEvent Entry)>> work,
+        CancellationToken cancellationToken,
+        Func<T, (string? Location, object Body)>? created = null)
     {
         var blank = caller.Value.Audit(http, time, action: "", tenantId);
         return Open(tenantId).RunAsync(
             async (db, token) =>
             {
                 await ThrowIfMissingAsync(db, tenantId, token);
-                return await FinishAsync(db, await work(db, blank, token), token);
+                return await FinishAsync(db, await work(db, blank, token), created, token);
             },
             cancellationToken);
     }
 
     /// <summary>The same for a tenant that does not exist yet.</summary>
     public Task<T> CreateTenantAsync<T>(
-        HttpContext http, Guid tenantId, Func<AiAspireDb, AuditEvent, (T Result, AuditEvent Entry)> work, CancellationToken cancellationToken)
+        HttpContext http,
+        Guid tenantId,
+        Func<AiAspireDb, AuditEvent, (T Result, AuditEvent Entry)> work,
+        Func<T, (string? Location, object Body)> created,
+        CancellationToken cancellationToken)
     {
         var blank = caller.Value.Audit(http, time, action: "", tenantId);
-        return Open(tenantId).RunAsync((db, token) => FinishAsync(db, work(db, blank), token), cancellationToken);
+        return Open(tenantId).RunAsync((db, token) => FinishAsync(db, work(db, blank), created, token), cancellationToken);
     }
+
+    /// <summary>
+    /// Lets one change of a tenant's tiers and administrators come after the other, so that each sees what the one before did. Held until
+    /// the transaction ends; rows that refer to the tenant can still be inserted.
+    /// </summary>
+    public static Task LockTenantAsync(AiAspireDb db, CancellationToken cancellationToken)
+        => db.Database.ExecuteSqlAsync($"SELECT FROM aiaspire.tenants WHERE tenant_id = {db.TenantId} FOR NO KEY UPDATE", cancellationToken);
 
     public static WireException NotFound(string what, string param)
         => new(404, "invalid_request_error", "not_found", $"There is no {what} with this id.", param);
@@ -85,7 +102,8 @@ internal sealed class Administration(RequestCaller caller, TenantSessions sessio
             throw new WireException(403, "permission_error", "insufficient_role", "Only an operator administers an operator.");
     }
 
-    private static async Task<T> FinishAsync<T>(AiAspireDb db, (T Result, AuditEvent Entry) done, CancellationToken cancellationToken)
+    private async Task<T> FinishAsync<T>(
+        AiAspireDb db, (T Result, AuditEvent Entry) done, Func<T, (string? Location, object Body)>? created, CancellationToken cancellationToken)
     {
         if (db.ChangeTracker.HasChanges())
         {
@@ -94,6 +112,8 @@ internal sealed class Administration(RequestCaller caller, TenantSessions sessio
         }
 
         await db.AppendAuditAsync(done.Entry, cancellationToken);
+        if (created?.Invoke(done.Result) is { } answer)
+            await claim.CompleteAsync(db, StatusCodes.Status201Created, answer.Location, answer.Body, cancellationToken);
         return done.Result;
     }
 

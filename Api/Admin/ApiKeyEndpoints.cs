@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
@@ -36,7 +37,7 @@ public sealed record ApiKeyResponse(
     DateTimeOffset? RevokedAt,
     DateTimeOffset? LastUsedAt);
 
-/// <param name="Key">The key itself: shown this once and stored nowhere.</param>
+/// <param name="Key">The key itself: shown this once. It is stored nowhere, but for a day, encrypted with the caller's key, for repeats of a request with an Idempotency-Key.</param>
 /// <param name="ReplacedExpiresAt">When the key that this one replaces ends.</param>
 public sealed record NewApiKeyResponse(ApiKeyResponse ApiKey, string Key, DateTimeOffset? ReplacedExpiresAt);
 
@@ -51,11 +52,11 @@ internal static class ApiKeyEndpoints
     {
         var keys = admin.MapGroup("/api-keys").RequireAuthorization(Policies.TenantAdmin).WithTags("Admin");
         keys.MapGet("/", ListAsync).WithName("listApiKeys").WithSummary("The API keys of a tenant, oldest first, by their prefixes.");
-        keys.MapPost("/", CreateAsync).WithName("createApiKey").WithSummary("Create an API key; it is shown once.").Accepts<ApiKeyCreateRequest>("application/json");
+        keys.MapPost("/", CreateAsync).WithName("createApiKey").WithSummary("Create an API key; it is shown once.").Accepts<ApiKeyCreateRequest>("application/json").OncePerKey();
         keys.MapPost("/{id:guid}/revoke", RevokeAsync).WithName("revokeApiKey").WithSummary("Revoke a key, on every replica within seconds.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         keys.MapPost("/{id:guid}/rotate", RotateAsync).WithName("rotateApiKey").WithSummary("Make a new key in place of one that goes on working for a while.")
-            .Accepts<ApiKeyRotateRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).Produces<ErrorBody>(StatusCodes.Status409Conflict);
+            .Accepts<ApiKeyRotateRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).OncePerKey();
     }
 
     private static async Task<Ok<ListResponse<ApiKeyResponse>>> ListAsync(
@@ -90,8 +91,11 @@ internal static class ApiKeyEndpoints
                 db.ApiKeys.Add(key);
                 return (key, About(entry, key, AuditActions.ApiKeyCreated));
             },
-            cancellationToken);
-        return TypedResults.Created((string?)null, new NewApiKeyResponse(Response(key), secret, ReplacedExpiresAt: null));
+            cancellationToken,
+            made => (null, Answer(made)));
+        return TypedResults.Created((string?)null, Answer(key));
+
+        NewApiKeyResponse Answer(ApiKey made) => new(Response(made), secret, ReplacedExpiresAt: null);
     }
 
     private static async Task<Ok<ApiKeyResponse>> RevokeAsync(
@@ -135,8 +139,11 @@ internal static class ApiKeyEndpoints
                 about.Details!["new_key_id"] = made.ApiKeyId.ToString();
                 return ((old, made), about);
             },
-            cancellationToken);
-        return TypedResults.Created((string?)null, new NewApiKeyResponse(Response(made), secret, old.ExpiresAt));
+            cancellationToken,
+            rotated => (null, Answer(rotated.old, rotated.made)));
+        return TypedResults.Created((string?)null, Answer(old, made));
+
+        NewApiKeyResponse Answer(ApiKey replaced, ApiKey successor) => new(Response(successor), secret, replaced.ExpiresAt);
     }
 
     private static ApiKey Make(

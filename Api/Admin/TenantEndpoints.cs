@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
@@ -39,7 +40,7 @@ internal static partial class TenantEndpoints
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         tenants.MapGet("/", ListAsync).RequireAuthorization(Policies.Operator).WithName("listTenants").WithSummary("All tenants, oldest first.");
         tenants.MapPost("/", CreateAsync).RequireAuthorization(Policies.Operator).WithName("createTenant").WithSummary("Create a tenant.")
-            .Accepts<TenantCreateRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status409Conflict);
+            .Accepts<TenantCreateRequest>("application/json").OncePerKey();
         tenants.MapPatch("/{id:guid}", PatchAsync).RequireAuthorization(Policies.Operator).WithName("updateTenant").WithSummary("Change a tenant's name, plan, limits, retention or status.")
             .Accepts<TenantPatchRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
@@ -97,6 +98,7 @@ internal static partial class TenantEndpoints
                     db.Tenants.Add(tenant);
                     return (tenant, About(entry, tenant, AuditActions.TenantCreated));
                 },
+                made => (Location(made.TenantId), Response(made)),
                 cancellationToken);
         }
         catch (DbUpdateException e) when (e.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation })
@@ -104,7 +106,7 @@ internal static partial class TenantEndpoints
             throw Administration.Conflict("slug_taken", $"There is a tenant '{slug}' already.", "slug");
         }
 
-        return TypedResults.Created($"/v1/admin/tenants/{tenant.TenantId}", Response(tenant));
+        return TypedResults.Created(Location(tenant.TenantId), Response(tenant));
     }
 
     private static async Task<Ok<TenantResponse>> PatchAsync(Guid id, HttpContext http, Administration administration, CancellationToken cancellationToken)
@@ -157,6 +159,8 @@ internal static partial class TenantEndpoints
             ["retention_days"] = tenant.RetentionDays,
         },
     };
+
+    private static string Location(Guid id) => $"/v1/admin/tenants/{id}";
 
     private static TenantResponse Response(Tenant tenant) => new(
         tenant.TenantId,

@@ -69,6 +69,7 @@ internal static class TierEndpoints
             tenant,
             async (db, entry, token) =>
             {
+                await Administration.LockTenantAsync(db, token);
                 var own = await db.Tiers.Where(t => t.TenantId == tenant).ToListAsync(token);
                 foreach (var other in own.Where(t => tier.IsDefault && t.Name != name))
                     other.IsDefault = false;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
@@ -38,9 +39,9 @@ internal static class UserEndpoints
         users.MapGet("/", ListAsync).WithName("listUsers").WithSummary("The users of a tenant, oldest first. Audited.");
         users.MapGet("/{id:guid}", GetAsync).WithName("retrieveUser").WithSummary("A user of a tenant. Audited.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
         users.MapPost("/", CreateAsync).WithName("createUser").WithSummary("Create a user.")
-            .Accepts<UserCreateRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status409Conflict);
+            .Accepts<UserCreateRequest>("application/json").OncePerKey();
         users.MapPatch("/{id:guid}", PatchAsync).WithName("updateUser").WithSummary("Change a user's tier, roles or status, on every replica within seconds.")
-            .Accepts<UserPatchRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+            .Accepts<UserPatchRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).Produces<ErrorBody>(StatusCodes.Status409Conflict);
     }
 
     private static async Task<Ok<ListResponse<UserResponse>>> ListAsync(
@@ -100,8 +101,9 @@ internal static class UserEndpoints
                     db.Users.Add(user);
                     return (user, About(entry, user, AuditActions.UserCreated));
                 },
-                cancellationToken);
-            return TypedResults.Created($"/v1/admin/users/{userId}", Response(user));
+                cancellationToken,
+                made => (Location(userId), Response(made)));
+            return TypedResults.Created(Location(userId), Response(user));
         }
         catch (DbUpdateException e) when (e.InnerException is PostgresException { SqlState: PostgresErrorCodes.UniqueViolation })
         {
@@ -118,12 +120,15 @@ internal static class UserEndpoints
             administration.TenantOf(tenantId),
             async (db, entry, token) =>
             {
+                await Administration.LockTenantAsync(db, token);
                 var user = await FindAsync(db, id, token);
                 administration.ThrowIfAboveCaller(user);
-                var before = user.Status;
+                var (before, administered) = (user.Status, Administers(user));
                 user.Tier = await TierOfAsync(db, fields, token) ?? user.Tier;
                 user.Roles = RolesOf(fields, held: user.Roles) ?? user.Roles;
                 user.Status = fields.Choice<AccountStatus>("status") ?? user.Status;
+                if (administered && !Administers(user) && !administration.IsOperator)
+                    await ThrowIfLastAdministratorAsync(db, id, token);
                 var action = (before, user.Status) switch
                 {
                     (AccountStatus.Active, AccountStatus.Suspended) => AuditActions.UserSuspended,
@@ -135,6 +140,20 @@ internal static class UserEndpoints
             cancellationToken);
         return TypedResults.Ok(Response(changed));
     }
+
+    private static bool Administers(User user) => user.Status == AccountStatus.Active && user.Roles.Contains(Roles.TenantAdmin, StringComparer.Ordinal);
+
+    /// <summary>A tenant without an administrator could not help itself any more.</summary>
+    private static async Task ThrowIfLastAdministratorAsync(AiAspireDb db, Guid id, CancellationToken cancellationToken)
+    {
+        if (!await db.Users.AnyAsync(u => u.UserId != id && u.Status == AccountStatus.Active && u.Roles.Contains(Roles.TenantAdmin), cancellationToken))
+        {
+            throw Administration.Conflict(
+                "last_administrator", "This is the tenant's last administrator. Give another user the role tenant_admin first, or ask an operator.", "id");
+        }
+    }
+
+    private static string Location(Guid id) => $"/v1/admin/users/{id}";
 
     private static async Task<User> FindAsync(AiAspireDb db, Guid id, CancellationToken cancellationToken)
         => await db.Users.SingleOrDefaultAsync(u => u.UserId == id, cancellationToken) ?? throw Administration.NotFound("user", "id");

@@ -1,4 +1,5 @@
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
@@ -24,6 +25,7 @@ internal static class ChatEndpoints
             .Produces<ErrorBody>(StatusCodes.Status429TooManyRequests)
             .WithName("createChatCompletion")
             .WithSummary("Create a chat completion, streamed or whole.")
+            .ClaimsKeyItself()
             .WithTags("Chat");
 
     private static async Task CompleteAsync(

@@ -1,5 +1,6 @@
 using System.Text;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Conversations;
 using AiAspire.Core.Data;
@@ -29,10 +30,11 @@ internal static class FeedbackEndpoints
             .WithSummary("Rate one of your answers; rating it again replaces the rating.")
             .Produces<ErrorBody>(StatusCodes.Status400BadRequest)
             .Produces<ErrorBody>(StatusCodes.Status404NotFound)
+            .OncePerKey()
             .WithTags("Feedback");
 
     private static async Task<Created<FeedbackResponse>> CreateAsync(
-        FeedbackRequest request, RequestCaller caller, TenantSession session, UserKeys userKeys, TimeProvider time, CancellationToken cancellationToken)
+        FeedbackRequest request, RequestCaller caller, TenantSession session, UserKeys userKeys, RequestClaim claim, TimeProvider time, CancellationToken cancellationToken)
     {
         if (request.Rating is < 1 or > 5)
             throw WireException.BadRequest("'rating' must be between 1 and 5.", "rating", "invalid_value");
@@ -61,9 +63,12 @@ internal static class FeedbackEndpoints
                 };
                 db.Feedback.Add(feedback);
                 await db.SaveChangesAsync(token);
+                await claim.CompleteAsync(db, StatusCodes.Status201Created, location: null, Response(feedback), token);
                 return feedback;
             },
             cancellationToken) ?? throw new WireException(404, "invalid_request_error", "not_found", "You have no request with this id.", "request_id");
-        return TypedResults.Created((string?)null, new FeedbackResponse(row.FeedbackId, row.RequestId, row.Rating, row.CreatedAt));
+        return TypedResults.Created((string?)null, Response(row));
     }
+
+    private static FeedbackResponse Response(FeedbackRow row) => new(row.FeedbackId, row.RequestId, row.Rating, row.CreatedAt);
 }

@@ -7,7 +7,7 @@ public sealed class IdentityOptions : IValidatableObject
 {
     public const string Section = "Identity";
 
-    /// <summary>The OIDC issuer; its keys are found by discovery.</summary>
+    /// <summary>The OIDC issuer, by HTTPS outside this machine; its keys are found by discovery.</summary>
     public string? Authority { get; init; }
 
     public string? Audience { get; init; }
@@ -28,6 +28,10 @@ public sealed class IdentityOptions : IValidatableObject
     {
         if (Authority is not null && string.IsNullOrEmpty(Audience))
             yield return new ValidationResult("Identity:Audience is needed with Identity:Authority: without it, tokens for other services would be accepted.", [nameof(Audience)]);
+        if (Authority is not null && !(Uri.TryCreate(Authority, UriKind.Absolute, out var address) && (address.Scheme == Uri.UriSchemeHttps || address.IsLoopback)))
+            yield return new ValidationResult("Identity:Authority must be an https address: whoever changes its answer on the way signs tokens for every tenant.", [nameof(Authority)]);
+        if (Authority is not null && DevelopmentIssuer is not null)
+            yield return new ValidationResult("Set Identity:Authority or Identity:DevelopmentIssuer, not both.", [nameof(DevelopmentIssuer)]);
     }
 }
 

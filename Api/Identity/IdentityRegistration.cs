@@ -1,10 +1,13 @@
 using System.Security.Cryptography;
 using AiAspire.Core.Data;
 using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+using AiAspire.ServiceDefaults;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.JwtBearer;
 using Microsoft.AspNetCore.Authorization;
 using Microsoft.Extensions.Options;
+using Microsoft.IdentityModel.JsonWebTokens;
 using Microsoft.IdentityModel.Tokens;
 
 namespace AiAspire.Api.Identity;
@@ -38,7 +41,10 @@ internal static class IdentityRegistration
             .AddScheme<AuthenticationSchemeOptions, ApiKeyHandler>(ApiKeyHandler.SchemeName, null)
             .AddJwtBearer();
         services.AddOptions<JwtBearerOptions>(JwtBearerDefaults.AuthenticationScheme)
-            .Configure<IOptions<IdentityOptions>>((jwt, identity) => Configure(jwt, identity.Value));
+            .Configure<IOptions<IdentityOptions>, AuthorityKeys>((jwt, identity, keys) => Configure(jwt, identity.Value, keys));
+        services.AddHttpClient(AuthorityKeys.HttpClient).WithoutStandardResilience();
+        services.AddSingleton<AuthorityKeys>();
+        services.AddHostedService(provider => provider.GetRequiredService<AuthorityKeys>());
         services.AddAuthorizationBuilder()
             .AddPolicy(Policies.User, policy => policy.RequireAuthenticatedUser())
             .AddPolicy(Policies.Operator, policy => policy.RequireRole(Roles.Operator))
@@ -48,7 +54,7 @@ internal static class IdentityRegistration
     }
 
     /// <summary>RFC 8725: a fixed list of algorithms, keys only from the configured issuer, issuer, audience, times and type checked.</summary>
-    private static void Configure(JwtBearerOptions jwt, IdentityOptions identity)
+    private static void Configure(JwtBearerOptions jwt, IdentityOptions identity, AuthorityKeys keys)
     {
         jwt.MapInboundClaims = false;
         jwt.TokenValidationParameters = new TokenValidationParameters
@@ -63,9 +69,10 @@ internal static class IdentityRegistration
         };
         if (identity.Authority is not null)
         {
-            jwt.Authority = identity.Authority;
+            // Issuer and keys are what the authority says of itself.
+            jwt.ConfigurationManager = keys;
+            jwt.RefreshOnIssuerKeyNotFound = false;
             jwt.TokenValidationParameters.ValidAudience = identity.Audience;
-            jwt.RefreshOnIssuerKeyNotFound = true;
         }
         else if (identity.DevelopmentIssuer is { } development)
         {
@@ -76,9 +83,13 @@ internal static class IdentityRegistration
 
         jwt.Events = new JwtBearerEvents
         {
+            OnMessageReceived = context => identity.Authority is not null && Bearer.TokenOf(context.Request) is { } token
+                ? keys.EnsureKeyOfAsync(token, context.HttpContext.RequestAborted)
+                : Task.CompletedTask,
             OnTokenValidated = context => EstablishAsync(context, identity),
-            // A refusal of our own, thrown while the caller is established, is written down where it is answered.
-            OnAuthenticationFailed = context => context.Exception is IdentityException
+            // A refusal of our own, thrown while the caller is established, is written down where it is answered; what we cannot check
+            // or the caller does not wait for is no failed login.
+            OnAuthenticationFailed = context => context.Exception is IdentityException or WireException or OperationCanceledException
                 ? Task.CompletedTask
                 : CallerAudit.LoginFailedAsync(context.HttpContext, "invalid_token"),
             OnChallenge = async context =>
@@ -93,15 +104,15 @@ internal static class IdentityRegistration
     private static async Task EstablishAsync(TokenValidatedContext context, IdentityOptions identity)
     {
         var token = context.Principal!;
-        var tenants = token.FindAll(identity.TenantClaim).Select(c => c.Value).ToList();
-        if (tenants.Count != 1 || string.IsNullOrWhiteSpace(tenants[0]))
-            throw new IdentityException("invalid_token", $"The token needs exactly one claim '{identity.TenantClaim}' that names its tenant.");
+        // From the payload itself: among the claims of the principal, an array of one looks like its element.
+        if (!((JsonWebToken)context.SecurityToken).TryGetPayloadValue<object>(identity.TenantClaim, out var named) || named is not string tenant || string.IsNullOrWhiteSpace(tenant))
+            throw new IdentityException("invalid_token", $"The token needs exactly one claim '{identity.TenantClaim}', a string that names its tenant.");
         var subject = token.FindFirst("sub")?.Value;
         if (string.IsNullOrWhiteSpace(subject))
             throw new IdentityException("invalid_token", "The token has no subject (sub).");
         var directory = context.HttpContext.RequestServices.GetRequiredService<CallerDirectory>();
         var caller = await directory.FromTokenAsync(
-            tenants[0], subject, [.. token.FindAll(identity.RolesClaim).Select(c => c.Value).Order(StringComparer.Ordinal)], context.HttpContext.RequestAborted);
+            tenant, subject, [.. token.FindAll(identity.RolesClaim).Select(c => c.Value).Order(StringComparer.Ordinal)], context.HttpContext.RequestAborted);
         context.Principal = await CallerClaims.EstablishAsync(context.HttpContext, caller, JwtBearerDefaults.AuthenticationScheme);
     }
 
@@ -119,6 +130,7 @@ internal static class IdentityRegistration
         SecurityTokenInvalidAudienceException => "The token is meant for another audience.",
         SecurityTokenInvalidIssuerException => "The token comes from an issuer that is not accepted here.",
         SecurityTokenInvalidAlgorithmException => "The token's algorithm is not accepted; use ES256 or RS256.",
+        SecurityTokenSignatureKeyNotFoundException => "The token's issuer publishes no key that signed it.",
         SecurityTokenInvalidTypeException => "The token's type (typ) is not accepted.",
         _ => "The token is not valid.",
     };

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
@@ -30,7 +31,7 @@ internal static class JobEndpoints
     public static void MapJobs(this IEndpointRouteBuilder v1)
     {
         var jobs = v1.MapGroup("/jobs").WithTags("Jobs");
-        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion.").Produces<ErrorBody>(StatusCodes.Status400BadRequest);
+        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion.").Produces<ErrorBody>(StatusCodes.Status400BadRequest).ClaimsKeyItself();
         jobs.MapGet("/{id:guid}", GetAsync).WithName("retrieveJob").WithSummary("A job of yours, with its result.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 

@@ -26,7 +26,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         {
             // A repeat of the job is another request to the ledger; only the one that completes the job is charged.
             RequestId = time.NewId(),
-            Caller = await callers.FromIdsAsync(job.TenantId, job.UserId, cancellationToken),
+            Caller = await CallerAsync(job, cancellationToken),
             Request = request,
             Purpose = CallPurpose.Job,
             Feature = "jobs",
@@ -55,6 +55,19 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
         {
             throw new LeaseLostException(job.JobId, e);
+        }
+    }
+
+    /// <summary>As the user stands today: who was suspended after queueing gets nothing more done.</summary>
+    private async Task<Caller> CallerAsync(ClaimedJob job, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await callers.FromIdsAsync(job.TenantId, job.UserId, cancellationToken);
+        }
+        catch (IdentityException e)
+        {
+            throw new JobFailedException(e.Code, e.Message, e);
         }
     }
 

@@ -22,6 +22,11 @@ public sealed class AiAspireDb : DbContext
     /// <summary>Read by the query filters at execution, so that the compiled model and queries are shared by all tenants.</summary>
     public Guid TenantId { get; }
 
+    /// <summary>Tells PostgreSQL whose the rest of the transaction is. The query filters stay those of <see cref="TenantId"/>.</summary>
+    internal Task SetScopeAsync(TenantScope scope, CancellationToken cancellationToken) => Database.ExecuteSqlAsync(
+        $"SELECT set_config('app.tenant_id', {scope.TenantSetting}, true), set_config('app.user_id', {scope.UserSetting}, true), set_config('app.reach', {scope.ReachSetting}, true)",
+        cancellationToken);
+
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.HasDefaultSchema(Schema);

@@ -39,9 +39,7 @@ public sealed class TenantSession
                 var (db, work, scope) = state;
                 db.ChangeTracker.Clear();
                 await using var transaction = await db.Database.BeginTransactionAsync(token);
-                await db.Database.ExecuteSqlAsync(
-                    $"SELECT set_config('app.tenant_id', {scope.TenantSetting}, true), set_config('app.user_id', {scope.UserSetting}, true), set_config('app.reach', {scope.ReachSetting}, true)",
-                    token);
+                await db.SetScopeAsync(scope, token);
                 var result = await work(db, token);
                 await transaction.CommitAsync(token);
                 return result;

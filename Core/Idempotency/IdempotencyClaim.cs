@@ -48,11 +48,16 @@ public sealed class IdempotencyClaim : IAsyncDisposable
             Parameter.Of(_requestId),
             Parameter.Of(cipher.Encrypt(response, ResponsePlace(_requestId))));
 
-    /// <inheritdoc cref="AddCompletion"/>
-    public Task CompleteAsync(AiAspireDb db, ContentCipher cipher, ReadOnlySpan<byte> response, CancellationToken cancellationToken)
+    /// <summary>
+    /// The same in a session that may be another tenant's, as of an operator at work there. The key is the caller's own, so the rest of
+    /// the transaction runs in the caller's scope: this comes last in it.
+    /// </summary>
+    public async Task CompleteAsync(AiAspireDb db, ContentCipher cipher, ReadOnlyMemory<byte> response, CancellationToken cancellationToken)
     {
-        var encrypted = cipher.Encrypt(response, ResponsePlace(_requestId));
-        return db.Database.ExecuteSqlAsync(
+        if (db.TenantId != _caller.TenantId)
+            await db.SetScopeAsync(_caller.Scope, cancellationToken);
+        var encrypted = cipher.Encrypt(response.Span, ResponsePlace(_requestId));
+        await db.Database.ExecuteSqlAsync(
             $"SELECT aiaspire.complete_idempotency_key({_caller.TenantId}, {_caller.UserId}, {_route}, {_key}, {_requestId}, {encrypted})", cancellationToken);
     }
 

@@ -6,7 +6,7 @@ namespace AiAspire.Core.Idempotency;
 public static class IdempotencyKey
 {
     public const string Header = "Idempotency-Key";
-    private const int MaxLength = 255;
+    public const int MaxLength = 255;
 
     /// <summary>
     /// The draft wants a quoted string (RFC 8941 §3.3.3); what clients send is mostly a bare token, and both are taken.

@@ -388,3 +388,6 @@ GRANT EXECUTE ON FUNCTION aiaspire.complete_idempotency_key(uuid, uuid, text, te
 -- Quartz keeps its schedules here; they belong to no tenant.
 GRANT USAGE ON SCHEMA quartz TO aiaspire_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA quartz TO aiaspire_app;
+
+-- PostgreSQL lets everyone call a new function; those above were made after the REVOKE at the top.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA aiaspire FROM PUBLIC;

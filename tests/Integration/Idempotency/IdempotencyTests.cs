@@ -113,29 +113,6 @@ public sealed class IdempotencyTests(RunningApplication application)
         Assert.Equal(1, await ReceivedAsync(text));
     }
 
-    [Fact]
-    public async Task A_retry_after_the_api_was_killed_succeeds_and_is_charged_once()
-    {
-        using var simulator = application.App.CreateHttpClient("sim-openai");
-        await simulator.PutAsJsonAsync("/control/models/sim-reasoning/behaviour", new { latency = new { kind = "fixed", ms = 3000 } }, Cancelled);
-        var (key, text) = (NewKey(), $"say exactly: after the crash {NewKey()}");
-        using var client = application.Developer();
-        var sending = SendAsync(client, key, Wire.Chat(text, "sim-reasoning"));
-        await Wait.UntilAsync("the call to reach the provider", async () => await ReceivedAsync(text) == 1, application, "api");
-        await application.App.KillResourceAsync("api", cancellationToken: Cancelled);
-        await Assert.ThrowsAnyAsync<HttpRequestException>(() => sending);
-        await simulator.DeleteAsync("/control/models/sim-reasoning/behaviour", Cancelled);
-        await application.App.ResourceNotifications.WaitForResourceHealthyAsync("api", Cancelled);
-
-        using var again = application.Developer();
-        using var answer = await UntilAnsweredAsync(again, key, Wire.Chat(text, "sim-reasoning"));
-        Assert.Equal(text["say exactly: ".Length..], (await answer.JsonAsync()).Content());
-        Assert.Equal(2, await ReceivedAsync(text));
-        Assert.Equal(1, await ChargesAsync(answer));
-        await using var database = await application.OpenSuperuserAsync();
-        await database.ExecuteAsync("UPDATE aiaspire.ledger_attempts SET outcome = 'Abandoned', usage_source = 'Estimate' WHERE outcome = 'Open'");
-    }
-
     /// <summary>Retries as an SDK does, while the answer is 409.</summary>
     private async Task<HttpResponseMessage> UntilAnsweredAsync(HttpClient client, string key, object body)
         => await Wait.ForAsync(

@@ -76,36 +76,6 @@ public sealed class IsolationTests(RunningApplication application)
     }
 
     [Fact]
-    [Trait("Checklist", "AUTH-03")]
-    public async Task Even_the_owner_is_held_and_a_dropped_policy_shows_in_the_catalog_check()
-    {
-        await using var superuser = await application.OpenSuperuserAsync();
-        var open = await superuser.ListAsync(
-            """
-            SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
-            WHERE c.relnamespace = 'aiaspire'::regnamespace AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
-            """,
-            row => row.GetString(0));
-        Assert.Empty(open);
-        var bypassing = await superuser.ListAsync(
-            """
-            SELECT rolname FROM pg_roles WHERE rolname IN ('aiaspire_app', 'aiaspire_ledger', 'aiaspire_functions', 'aiaspire_owner', 'aiaspire_migrator', 'aiaspire_keys')
-              AND (rolbypassrls OR rolsuper OR rolcreaterole OR rolcreatedb)
-            """,
-            row => row.GetString(0));
-        Assert.Empty(bypassing);
-        var owned = await superuser.ScalarAsync<long>(
-            "SELECT count(*) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE r.rolname IN ('aiaspire_app', 'aiaspire_ledger', 'aiaspire_keys')");
-        Assert.Equal(0, owned);
-        var onPartitions = await superuser.ScalarAsync<long>(
-            """
-            SELECT count(*) FROM pg_class c, aclexplode(c.relacl) acl JOIN pg_roles r ON r.oid = acl.grantee
-            WHERE c.relispartition AND r.rolname LIKE 'aiaspire\_%' AND r.rolname <> 'aiaspire_owner'
-            """);
-        Assert.Equal(0, onPartitions);
-    }
-
-    [Fact]
     public async Task The_ledger_role_writes_and_cannot_read()
     {
         using (var client = application.Developer())

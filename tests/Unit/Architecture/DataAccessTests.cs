@@ -18,6 +18,59 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Ledger"] = "opens attempts of all tenants in one statement, by a role that can insert and nothing else",
     };
 
+    private static readonly TypeArrows[] Processes =
+        [TypeArrows.Read(typeof(AiAspire.Api.Identity.Policies).Assembly), TypeArrows.Read(typeof(AiAspire.Workers.Jobs.JobRunnerOptions).Assembly), TypeArrows.Read(typeof(AiAspire.Evaluator.EvaluationServices).Assembly)];
+
+    /// <summary>Who opens sessions beside the request's own, or calls a function that crosses tenants, and for whom.</summary>
+    private static readonly Dictionary<string, string> MayOpen = new(StringComparer.Ordinal)
+    {
+        ["AiAspire.Api.Admin.Administration"] = "the tenant that an administrator or operator administers",
+        ["AiAspire.Api.Admin.TenantEndpoints"] = "operators list tenants, through list_tenants",
+        ["AiAspire.Api.Audit.AuditEndpoints"] = "auditors read a chain, and leave an entry in it",
+        ["AiAspire.Api.Identity.IdentityRegistration"] = "the caller's own session",
+        ["AiAspire.Core.Audit.AuditReader"] = "reads a chain for whoever was let in",
+        ["AiAspire.Core.Audit.HeadExporter"] = "signs the heads of all chains, through audit_heads_since",
+        ["AiAspire.Core.Audit.SecurityEvents"] = "writes entries of events without a caller",
+        ["AiAspire.Core.Chat.CallBooks"] = "settles in the caller's scope",
+        ["AiAspire.Core.Conversations.Retention"] = "deletes by time alone, through delete_expired_conversations",
+        ["AiAspire.Core.Idempotency.IdempotencyStore"] = "the caller's own keys; expired ones through delete_expired_idempotency_keys",
+        ["AiAspire.Core.Jobs.JobQueue"] = "a claimed job's user, after claim_jobs",
+        ["AiAspire.Core.Limits.BudgetBook"] = "the budgets of the caller's tenant",
+        ["AiAspire.Core.Limits.LedgerCounters"] = "sums the ledger of all tenants, through list_budgets and limit_use",
+        ["AiAspire.Core.Models.PriceBook"] = "the platform's prices",
+        ["AiAspire.Core.Rollouts.KillSwitches"] = "the platform's switches",
+        ["AiAspire.Core.Tenancy.CallerDirectory"] = "finds the tenant and user of a credential",
+        ["AiAspire.Core.Tenancy.KeyUses"] = "notes when a tenant's keys were used",
+    };
+
+    /// <summary>Types of the processes that hold a connection of their own, and why.</summary>
+    private static readonly Dictionary<string, string> ProcessesMayConnect = new(StringComparer.Ordinal)
+    {
+        [".Program"] = "registers what Core's door is made of, and asks for none",
+        ["AiAspire.Workers.Jobs.JobSignal"] = "LISTENs for jobs; reads no table",
+    };
+
+    [Fact]
+    public void Only_listed_types_open_a_session_or_cross_tenants()
+    {
+        var openers = Processes.Append(Core).SelectMany(a => a.Members)
+            .Where(m => m.DeclaringType == "AiAspire.Core.Data.TenantSessions" && m.Member is "Open" or "CallFunctionAsync")
+            .Select(m => $"{m.FromNamespace}.{m.From}").Distinct().ToList();
+
+        Assert.Empty(openers.Except(MayOpen.Keys, StringComparer.Ordinal));
+        Assert.Empty(MayOpen.Keys.Except(openers, StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void The_processes_hold_no_connection_but_listed_ones()
+    {
+        var holders = Processes.SelectMany(a => a.Arrows)
+            .Where(a => a is { ToNamespace: "Npgsql", To: "NpgsqlDataSource" or "NpgsqlConnection" or "NpgsqlDataSourceBuilder" or "NpgsqlCommand" } or { ToNamespace: "Microsoft.EntityFrameworkCore", To: "DbContextOptions`1" or "DbContextOptionsBuilder" })
+            .Select(a => $"{a.FromNamespace}.{a.From}").Distinct();
+
+        Assert.Equal(ProcessesMayConnect.Keys.Order(StringComparer.Ordinal), holders.Order(StringComparer.Ordinal));
+    }
+
     [Fact]
     public void Only_the_data_folder_makes_a_context()
     {
