@@ -4,7 +4,7 @@ using AiAspire.Api.Admin;
 using AiAspire.Api.Audit;
 using AiAspire.Api.Chat;
 using AiAspire.Api.Conversations;
-using AiAspire.Api.Errors;
+using AiAspire.Api.Edge;
 using AiAspire.Api.Feedback;
 using AiAspire.Api.Identity;
 using AiAspire.Api.Jobs;
@@ -22,6 +22,7 @@ using Scalar.AspNetCore;
 var builder = WebApplication.CreateBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
+builder.AddEdge();
 builder.AddPostgres("aiaspire");
 builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection);
 builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
@@ -35,19 +36,9 @@ builder.Services.AddIdentity();
 builder.Services.AddScoped<Administration>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
-builder.Services.AddOptions<ApiOptions>()
-    .BindConfiguration(ApiOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
-    .ValidateDataAnnotations()
-    .ValidateOnStart();
-builder.WebHost.ConfigureKestrel((context, kestrel) =>
-{
-    kestrel.AddServerHeader = false;
-    kestrel.Limits.MaxRequestBodySize = context.Configuration.GetSection(ApiOptions.Section).Get<ApiOptions>()?.MaxRequestBytes ?? new ApiOptions().MaxRequestBytes;
-});
 
 var app = builder.Build();
-app.UseMiddleware<RequestIds>();
-app.UseMiddleware<ErrorMiddleware>();
+app.UseEdge();
 app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
 app.UseMiddleware<CallerLogging>();
@@ -55,7 +46,7 @@ app.UseAuthorization();
 
 app.MapDefaultEndpoints();
 app.MapOpenApi().AllowAnonymous();
-app.MapScalarApiReference().AllowAnonymous();
+app.MapScalarApiReference(page => page.DisableDefaultFonts().WithNonce()).AllowAnonymous();
 
 var v1 = app.MapGroup("/v1").RequireAuthorization(Policies.User);
 v1.MapChat();

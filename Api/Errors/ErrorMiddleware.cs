@@ -30,8 +30,12 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         }
         catch (BadHttpRequestException e)
         {
-            var code = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "request_too_large" : "invalid_request";
-            await ErrorWriter.WriteAsync(http, e.StatusCode, new ErrorBody(new ErrorDetail(e.Message, "invalid_request_error", null, code)));
+            await WriteUnreadableAsync(http, e.StatusCode, e.Message);
+        }
+        catch (IOException e) when (e.InnerException is OverflowException)
+        {
+            // Kestrel's way of saying that a chunk's size is beyond any number.
+            await WriteUnreadableAsync(http, StatusCodes.Status400BadRequest, e.Message);
         }
         catch (Exception e) when (http.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
         {
@@ -49,6 +53,15 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             await ErrorWriter.WriteAsync(http, StatusCodes.Status500InternalServerError, new ErrorBody(new ErrorDetail(
                 $"Something went wrong on our side. Name the request id {http.Response.Headers[RequestIds.Header]} when you report it.", "server_error", null, "internal_error")));
         }
+    }
+
+    /// <summary>What was to be read of it is not known, so nothing after it on the connection can be trusted to be another request.</summary>
+    private static Task WriteUnreadableAsync(HttpContext http, int status, string message)
+    {
+        if (!http.Response.HasStarted && HttpProtocol.IsHttp11(http.Request.Protocol))
+            http.Response.Headers.Connection = "close";
+        var code = status == StatusCodes.Status413PayloadTooLarge ? "request_too_large" : "invalid_request";
+        return ErrorWriter.WriteAsync(http, status, new ErrorBody(new ErrorDetail(message, "invalid_request_error", null, code)));
     }
 
     /// <summary>What may go wrong beneath an endpoint through nobody's fault, in the caller's terms.</summary>
