@@ -1,6 +1,7 @@
 using System.Reflection;
 using AiAspire.ServiceDefaults.Health;
 using AiAspire.ServiceDefaults.Logging;
+using AiAspire.ServiceDefaults.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -51,8 +52,17 @@ internal static class TelemetryExtensions
                 .AddNpgsql());
 
         // The exporter comes last: processors run in the order they were added.
-        if (!string.IsNullOrWhiteSpace(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
+        if (builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { } endpoint && !string.IsNullOrWhiteSpace(endpoint))
+        {
+            if (Uri.TryCreate(endpoint, UriKind.Absolute, out var address) && PlaintextRule.Breaks(address, builder.Configuration)
+                && !builder.Configuration.GetValue("Telemetry:AllowPlaintext", defaultValue: false))
+            {
+                throw new InvalidOperationException($"OTEL_EXPORTER_OTLP_ENDPOINT is {address}, another machine without TLS: use https, "
+                    + "or set Telemetry:AllowPlaintext=true when the network itself is encrypted.");
+            }
+
             telemetry.UseOtlpExporter();
+        }
     }
 
     private static void Describe(ResourceBuilder resource, IHostApplicationBuilder builder)
