@@ -24,6 +24,10 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             LogRefused(logger, http.Request.Method, http.Request.Path, e.Status, e.Code, e.Message);
             await ErrorWriter.WriteAsync(http, e);
         }
+        catch (IdentityException e) when (e.Code == IdentityException.UserErased)
+        {
+            await ErrorWriter.WriteAsync(http, Erased());
+        }
         catch (IdentityException e)
         {
             await ErrorWriter.WriteAsync(http, e.Forbidden ? StatusCodes.Status403Forbidden : StatusCodes.Status401Unauthorized, ErrorBody.From(e));
@@ -70,9 +74,7 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         PostgresException { SqlState: IdempotencyClaim.TakenOver } => new WireException(
             409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.")
         { RetryAfter = TryAgainAfter },
-        UserKeyDestroyedException => new WireException(
-            410, "invalid_request_error", "user_erased", "This user was erased; nothing of theirs can be read or written any more.")
-        { ShouldRetry = false },
+        UserKeyDestroyedException => Erased(),
         MasterKeyUnavailableException => new WireException(
             503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.")
         { RetryAfter = TryAgainAfter },
@@ -82,6 +84,10 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         { RetryAfter = TryAgainAfter },
         _ => null,
     };
+
+    private static WireException Erased() => new(
+        410, "invalid_request_error", IdentityException.UserErased, "This user was erased; nothing of theirs can be read or written any more.")
+    { ShouldRetry = false };
 
     /// <summary>A status without a body (no route, wrong method) gets one.</summary>
     private static Task ExplainEmptyAsync(HttpContext http)

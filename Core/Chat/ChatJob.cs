@@ -26,7 +26,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         {
             // A repeat of the job is another request to the ledger; only the one that completes the job is charged.
             RequestId = time.NewId(),
-            Caller = await callers.FromIdsAsync(job.TenantId, job.UserId, cancellationToken),
+            Caller = await CallerAsync(job, cancellationToken),
             Request = request,
             Purpose = CallPurpose.Job,
             Feature = "jobs",
@@ -55,6 +55,18 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
         {
             throw new LeaseLostException(job.JobId, e);
+        }
+    }
+
+    private async Task<Caller> CallerAsync(ClaimedJob job, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await callers.FromIdsAsync(job.TenantId, job.UserId, cancellationToken);
+        }
+        catch (IdentityException e) when (e.Code == IdentityException.UserErased)
+        {
+            throw new JobFailedException(e.Code, "The user was erased, and with them what was to be done.", e);
         }
     }
 

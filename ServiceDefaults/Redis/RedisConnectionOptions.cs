@@ -32,7 +32,7 @@ internal sealed class RedisConnectionRules(string connectionName) : IValidateOpt
         catch (ArgumentException)
         {
             // The parser's message quotes parts of the string, and with them perhaps the password.
-            return Refuse("is not a Redis connection string (host:port,password=…,ssl=true).");
+            return Refuse("is not a Redis connection string (host:port,ssl=true and so on).");
         }
 
         if (parsed.EndPoints.Count == 0)

@@ -21,7 +21,7 @@ public sealed class PlaintextTests
     [InlineData(null, "missing")]
     [InlineData("cache.internal:6379", "without TLS")]
     [InlineData("127.0.0.1:6379,10.0.0.7:6379", "without TLS")]
-    [InlineData("cache.internal:6379,password=hunter2,ssl=false", "Redis:AllowPlaintext=true")]
+    [InlineData("cache.internal:6379,user=hunter2,ssl=false", "Redis:AllowPlaintext=true")]
     [InlineData("cache.internal:6379,nonsense=hunter2", "is not a Redis connection string")]
     public async Task Redis_beyond_loopback_needs_tls(string? connectionString, string reason)
     {

@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124072935_Initial")]
+    [Migration("20261124090724_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -117,6 +117,10 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<long>("Sequence")
                         .HasColumnType("bigint")
                         .HasColumnName("sequence");
+
+                    b.Property<long>("SignedSequence")
+                        .HasColumnType("bigint")
+                        .HasColumnName("signed_sequence");
 
                     b.HasKey("TenantId")
                         .HasName("audit_heads_pkey");
@@ -879,6 +883,10 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset?>("ErasedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("erased_at");
 
                     b.Property<string>("ExternalId")
                         .IsRequired()
