@@ -17,7 +17,7 @@ public sealed class ReferencePageTests(RunningApplication application)
             using var page = await client.GetAsync("/scalar/v1", TestContext.Current.CancellationToken);
             var html = await page.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
             var policy = page.Header("Content-Security-Policy");
-            var nonce = Regex.Match(policy, "'nonce-([^']+)'", RegexOptions.NonBacktracking).Groups[1].Value;
+            var nonce = Regex.Match(policy, "'nonce-(?<nonce>[^']+)'", RegexOptions.NonBacktracking).Groups["nonce"].Value;
             Assert.True(seen.Add(nonce), "A nonce came twice.");
             var scripts = Regex.Matches(html, "<script[^>]*>", RegexOptions.NonBacktracking);
             Assert.NotEmpty(scripts);
