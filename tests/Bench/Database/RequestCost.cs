@@ -19,10 +19,22 @@ internal sealed class RequestCost(NpgsqlDataSource superuser, ContentCipher ciph
     private const int MessageBytes = 1_024;
 
     private static readonly (bool RowSecurity, bool Encryption)[] Ways = [(false, false), (true, false), (false, true), (true, true)];
-    private long _attempts;
+    private const int Conversation = 70;
+
+    private IReadOnlyList<Guid> _attempts = [];
+    private int _nextAttempt;
+    private Guid _user;
+    private Guid _conversation;
 
     public async Task<IReadOnlyList<CostRow>> MeasureAsync(CancellationToken cancellationToken)
     {
+        await using (var connection = await superuser.OpenConnectionAsync(cancellationToken))
+        {
+            _attempts = await TenantRows.OpenAttemptsAsync(connection, cancellationToken);
+            _user = await TenantRows.IdAsync(connection, 1, TenantRows.LargeTenant, Conversation / 10, cancellationToken);
+            _conversation = await TenantRows.IdAsync(connection, 2, TenantRows.LargeTenant, Conversation, cancellationToken);
+        }
+
         var settle = Ways.ToDictionary(w => w, _ => new List<double>());
         var read = Ways.ToDictionary(w => w, _ => new List<double>());
         for (var round = 0; round <= Rounds; round++)
@@ -63,26 +75,25 @@ internal sealed class RequestCost(NpgsqlDataSource superuser, ContentCipher ciph
     {
         Guid[] ids = [Guid.CreateVersion7(time.GetUtcNow()), Guid.CreateVersion7(time.GetUtcNow())];
         var contents = ids.Select(id => encrypt ? cipher.Encrypt(new byte[MessageBytes], Place(id)) : new byte[MessageBytes]).ToArray();
-        var attempt = _attempts++ * 100 % TenantRows.Large;
         await using var batch = Scoped(connection);
         Add(batch,
-            "INSERT INTO aiaspire.conversations (tenant_id, user_id, conversation_id, feature, created_at, last_message_at) VALUES ($1, bench.id(1, 1, 7), bench.id(2, 1, 70), 'chat', now(), now()) "
+            "INSERT INTO aiaspire.conversations (tenant_id, user_id, conversation_id, feature, created_at, last_message_at) VALUES ($1, $2, $3, 'chat', now(), now()) "
             + "ON CONFLICT (tenant_id, user_id, conversation_id) DO UPDATE SET last_message_at = excluded.last_message_at",
-            TenantRows.LargeTenant);
+            TenantRows.LargeTenant, _user, _conversation);
         Add(batch,
             "INSERT INTO aiaspire.messages (tenant_id, user_id, conversation_id, request_id, created_at, message_id, role, content, model) "
-            + "SELECT $1, bench.id(1, 1, 7), bench.id(2, 1, 70), $2, now(), id, 'user', content, NULL FROM unnest($3, $4) AS added(id, content) ON CONFLICT DO NOTHING",
-            TenantRows.LargeTenant, ids[0], ids, contents);
+            + "SELECT $1, $2, $3, $4, now(), id, 'user', content, NULL FROM unnest($5, $6) AS added(id, content) ON CONFLICT DO NOTHING",
+            TenantRows.LargeTenant, _user, _conversation, ids[0], ids, contents);
         Add(batch,
-            "UPDATE aiaspire.ledger_attempts SET outcome = 'Succeeded', output_tokens = 5 WHERE tenant_id = $1 AND attempt_id = bench.id(4, 1, $2) AND outcome = 'Open'",
-            TenantRows.LargeTenant, attempt);
+            "UPDATE aiaspire.ledger_attempts SET outcome = 'Succeeded', output_tokens = 5 WHERE tenant_id = $1 AND attempt_id = $2 AND outcome = 'Open'",
+            TenantRows.LargeTenant, _attempts[_nextAttempt++]);
         await batch.ExecuteNonQueryAsync(cancellationToken);
     }
 
     private async Task ReadAsync(NpgsqlConnection connection, bool encrypted, CancellationToken cancellationToken)
     {
         await using var batch = Scoped(connection);
-        Add(batch, "SELECT message_id, content FROM aiaspire.messages WHERE tenant_id = $1 AND user_id = bench.id(1, 1, 7) AND conversation_id = bench.id(2, 1, 70) AND role = 'user' ORDER BY message_id DESC LIMIT 20", TenantRows.LargeTenant);
+        Add(batch, "SELECT message_id, content FROM aiaspire.messages WHERE tenant_id = $1 AND user_id = $2 AND conversation_id = $3 ORDER BY message_id DESC LIMIT 20", TenantRows.LargeTenant, _user, _conversation);
         await using var reader = await batch.ExecuteReaderAsync(cancellationToken);
         await reader.NextResultAsync(cancellationToken);
         while (await reader.ReadAsync(cancellationToken))
@@ -96,10 +107,10 @@ internal sealed class RequestCost(NpgsqlDataSource superuser, ContentCipher ciph
 
     private readonly byte[] _sealed = cipher.Encrypt(new byte[MessageBytes], Place(Guid.Empty));
 
-    private static NpgsqlBatch Scoped(NpgsqlConnection connection)
+    private NpgsqlBatch Scoped(NpgsqlConnection connection)
     {
         var batch = new NpgsqlBatch(connection);
-        Add(batch, "SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', bench.id(1, 1, 7)::text, true), set_config('app.reach', 'user', true)", TenantRows.LargeTenant.ToString());
+        Add(batch, "SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', $2, true), set_config('app.reach', 'user', true)", TenantRows.LargeTenant.ToString(), _user.ToString());
         return batch;
     }
 

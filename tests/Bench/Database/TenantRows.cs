@@ -11,6 +11,7 @@ internal static class TenantRows
     public const int Large = 600_000;
     public const int Small = 1_000;
     private const int Rest = 399_000;
+    private const int OpenEvery = 50;
     private const int RestTenants = 40;
 
     public static readonly Guid LargeTenant = TenantId(1);
@@ -26,7 +27,7 @@ internal static class TenantRows
         """;
 
     private const string FillSql =
-        """
+        $$"""
         SET LOCAL session_replication_role = replica; -- no foreign keys to check: every row is made here
         INSERT INTO aiaspire.tenants (tenant_id, slug, name, plan, status, retention_days, created_at)
             VALUES ($1, 'bench-' || $2, 'Bench', 'bench', 'Active', 365, now());
@@ -43,7 +44,7 @@ internal static class TenantRows
                 outcome, estimated_input_tokens, reserved_output_tokens, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
                 provider_cost, opened_at, lease_until)
             SELECT $1, bench.id(4, $2, a), bench.id(5, $2, a), bench.id(1, $2, a / 200), 1, 'chat', 'pro', 'sim', 'm', 'm', bench.id(6, 0, 0),
-                CASE WHEN a % 100 = 0 THEN 'Open' ELSE 'Succeeded' END, 10, 10, 10, 0, 0, 10, 0, 0.001, now(), now() + interval '1 day'
+                CASE WHEN a % {{OpenEvery}} = 0 THEN 'Open' ELSE 'Succeeded' END, 10, 10, 10, 0, 0, 10, 0, 0.001, now(), now() + interval '1 day'
             FROM generate_series(0, $3 - 1) a;
         """;
 
@@ -57,6 +58,17 @@ internal static class TenantRows
             await FillAsync(connection, tenant, Rest / RestTenants, cancellationToken);
         say("Rows are in; vacuum and statistics.");
         await ExecuteAsync(connection, "VACUUM (ANALYZE) aiaspire.messages, aiaspire.conversations, aiaspire.users, aiaspire.ledger_attempts", cancellationToken);
+    }
+
+    /// <summary>Attempts of the large tenant that are still open.</summary>
+    public static async Task<IReadOnlyList<Guid>> OpenAttemptsAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand($"SELECT bench.id(4, 1, n) FROM generate_series(0, {Large - 1}, {OpenEvery}) n", connection);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        var ids = new List<Guid>();
+        while (await reader.ReadAsync(cancellationToken))
+            ids.Add(reader.GetGuid(0));
+        return ids;
     }
 
     /// <summary>An id as <c>bench.id</c> makes it.</summary>
