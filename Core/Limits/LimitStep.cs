@@ -7,7 +7,7 @@ using StackExchange.Redis;
 namespace AiAspire.Core.Limits;
 
 /// <summary>Reserves a call's tokens before the provider is called, caps the output at what was granted, and settles on every exit.</summary>
-public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, ILogger<LimitStep> logger) : IChatStep
+public sealed partial class LimitStep(LimitCounters counters, TimeProvider time, ILogger<LimitStep> logger) : IChatStep
 {
     /// <summary>An answer shorter than this is of no use; with less left the call is refused.</summary>
     private const int LeastOutput = 16;
@@ -23,7 +23,8 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
         }
         finally
         {
-            await SettleAsync(call, windows);
+            // Not awaited here: the books are closed meanwhile, and whoever closes them waits for this as well.
+            call.CountersSettled = SettleAsync(call, windows);
         }
     }
 
@@ -31,8 +32,8 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
     {
         var choices = call.Request.Choices;
         var least = Math.Min(LeastOutput, call.OutputCap) * choices;
-        var (granted, refused) = await CallRedisAsync(() => limiter.ReserveAsync(
-            call.RequestId, windows, call.EstimatedInput, (long)call.OutputCap * choices, least));
+        var demand = new CallDemand(call.EstimatedInput, (long)call.OutputCap * choices, least, 0, 0);
+        var (granted, refused) = await CallRedisAsync(() => counters.ReserveAsync(call.RequestId, windows, demand));
         if (refused is not null)
             throw Refuse(call, refused);
         call.OutputCap = (int)(granted!.GrantedOutput / choices);
@@ -56,13 +57,13 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
     private WireException Refuse(ChatCall call, LimitRefusal refusal)
     {
         var window = refusal.Window;
-        var left = Math.Max(0, window.Limit - refusal.Used - refusal.Reserved);
+        var left = Math.Max(0, window.Limit - refusal.Committed);
         call.Limit = State(window, left);
         return new WireException(
             429,
             "rate_limit_error",
             "rate_limit_exceeded",
-            $"The limit {window.Name} of {window.Limit} tokens leaves {left} ({refusal.Used} used, {refusal.Reserved} reserved by calls in progress); this request needs about {call.EstimatedInput} for its input alone. It frees at {window.Ends:u}.")
+            $"The limit {window.Name} of {window.Limit} tokens leaves {left} ({refusal.Committed} used or reserved by calls in progress); this request needs about {call.EstimatedInput} for its input alone. It frees at {window.Ends:u}.")
         {
             RetryAfter = window.Ends - time.GetUtcNow(),
             // Retrying before a daily limit frees only burns requests.
@@ -77,7 +78,7 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
         var used = call.Served?.Usage.Total ?? 0;
         try
         {
-            await limiter.SettleAsync(call.RequestId, windows, used);
+            await counters.SettleAsync(call.RequestId, windows, new CallUse(used, 0));
         }
         catch (Exception e) when (e is RedisException or RedisTimeoutException or ObjectDisposedException)
         {
@@ -93,5 +94,5 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
 public static class LimitsRegistration
 {
     public static IServiceCollection AddLimits(this IServiceCollection services)
-        => services.AddSingleton<TokenLimiter>().AddSingleton<LimitStep>();
+        => services.AddSingleton<LimitCounters>().AddSingleton<LimitStep>();
 }

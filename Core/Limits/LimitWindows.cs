@@ -3,12 +3,22 @@ using AiAspire.Core.Tenancy;
 
 namespace AiAspire.Core.Limits;
 
-/// <summary>A counter of tokens that starts anew with each period of UTC time.</summary>
+/// <summary>What a window counts.</summary>
+public enum LimitUnit
+{
+    Tokens,
+
+    /// <summary>Billionths of a US dollar, as exact as the ledger.</summary>
+    NanoDollars,
+}
+
+/// <summary>A counter that starts anew with each period of UTC time.</summary>
 /// <param name="Name">As told to the caller.</param>
 /// <param name="Key">The Redis key of this period.</param>
-/// <param name="Limit">Tokens allowed in the period.</param>
+/// <param name="Unit">What it counts.</param>
+/// <param name="Limit">How much is allowed in the period; at most 9·10¹⁵, the whole numbers that Lua keeps exact.</param>
 /// <param name="Ends">When the next period begins.</param>
-public sealed record LimitWindow(string Name, string Key, long Limit, DateTimeOffset Ends)
+public sealed record LimitWindow(string Name, string Key, LimitUnit Unit, long Limit, DateTimeOffset Ends)
 {
     /// <summary>Kept a while after its end: a call that began in this period is settled in it.</summary>
     private static readonly TimeSpan Afterlife = TimeSpan.FromHours(1);
@@ -38,6 +48,6 @@ internal static class LimitWindows
     private static LimitWindow Window(string name, string key, TimeSpan period, long limit, DateTimeOffset now)
     {
         var start = new DateTimeOffset(now.UtcTicks - (now.UtcTicks % period.Ticks), TimeSpan.Zero);
-        return new LimitWindow(name, $"aia:lim:{key}:{start.ToString("yyyyMMddHHmm", CultureInfo.InvariantCulture)}", limit, start + period);
+        return new LimitWindow(name, $"aia:lim:{key}:{start.ToString("yyyyMMddHHmm", CultureInfo.InvariantCulture)}", LimitUnit.Tokens, limit, start + period);
     }
 }

@@ -1,21 +1,24 @@
--- Turns a reservation into use, in every window. Idempotent by request id.
+-- Turns a reservation into use, in every window. Idempotent by request id: the reservation becomes the mark of a settled request.
 --
--- KEYS  as in reserve.lua, then one more: the mark of a settled request
--- ARGV  1 request id   2 tokens used   3 time to live of the mark (ms)   then per window i: time to live (ms)
+-- KEYS  as in reserve.lua
+-- ARGV  1 request id   2 time to live of the mark (ms)   then per window: used, time to live (ms)
 -- Returns 1 when settled now, 0 when it had been settled before.
-local request, used = ARGV[1], tonumber(ARGV[2])
-if not redis.call('SET', KEYS[#KEYS], '1', 'NX', 'PX', tonumber(ARGV[3])) then
-  return 0
+local windows = #KEYS - 2
+local reservation, leases = KEYS[windows + 1], KEYS[windows + 2]
+local held = redis.call('GET', reservation)
+if held == 'done' then return 0 end
+
+redis.call('SET', reservation, 'done', 'PX', ARGV[2])
+local reserved = {}
+if held then
+  redis.call('ZREM', leases, ARGV[1])
+  for key, amount in string.gmatch(held, '(%S+) (%d+)') do reserved[key] = tonumber(amount) end
 end
-for i = 1, (#KEYS - 1) / 3 do
-  local total, leases, amounts = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
-  local amount = redis.call('HGET', amounts, request)
-  if amount then
-    redis.call('HINCRBY', total, 'reserved', -tonumber(amount))
-    redis.call('HDEL', amounts, request)
-    redis.call('ZREM', leases, request)
+for i = 1, windows do
+  local change = tonumber(ARGV[2 * i + 1]) - (reserved[KEYS[i]] or 0)
+  if change ~= 0 and redis.call('INCRBY', KEYS[i], string.format('%.0f', change)) == change then
+    -- Nothing was there before: the counter is new and needs an end.
+    redis.call('PEXPIRE', KEYS[i], ARGV[2 * i + 2])
   end
-  redis.call('HINCRBY', total, 'used', used)
-  redis.call('PEXPIRE', total, tonumber(ARGV[3 + i]))
 end
 return 1

@@ -110,10 +110,21 @@ BEGIN
 END
 $$;
 
--- ledger: attempts of all tenants are opened by the ledger role, which can insert and nothing else, and closed in the tenant's own
--- transaction; nothing is ever deleted. Rows carry a pseudonym, so the tenant is the boundary here.
+-- ledger: attempts of all tenants are opened, and the calls of all that end at the same moment are settled in one commit, by the ledger
+-- role. It writes and cannot read: of what it wrote it sees no more than the keys that its statements match on. Nothing is ever
+-- deleted. Ledger rows carry a pseudonym, so the tenant is the boundary there.
 CREATE POLICY open_any ON aiaspire.ledger_attempts FOR INSERT TO aiaspire_ledger WITH CHECK (outcome = 'Open');
-GRANT INSERT ON aiaspire.ledger_attempts TO aiaspire_ledger;
+CREATE POLICY find_any ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_ledger USING (true);
+CREATE POLICY close_any ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_ledger USING (outcome = 'Open') WITH CHECK (true);
+GRANT INSERT, SELECT (tenant_id, attempt_id, outcome), UPDATE (outcome, status_code, error_code, usage_source, input_tokens, cached_input_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, provider_request_id, settled_at, latency_ms, first_token_ms)
+    ON aiaspire.ledger_attempts TO aiaspire_ledger;
+CREATE POLICY book_any ON aiaspire.ledger_requests FOR INSERT TO aiaspire_ledger WITH CHECK (true);
+GRANT INSERT ON aiaspire.ledger_requests TO aiaspire_ledger;
+CREATE POLICY touch_any ON aiaspire.conversations TO aiaspire_ledger USING (true) WITH CHECK (true);
+GRANT INSERT, SELECT (tenant_id, user_id, conversation_id, last_message_at), UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_ledger;
+CREATE POLICY add_any ON aiaspire.messages FOR INSERT TO aiaspire_ledger WITH CHECK (true);
+GRANT INSERT ON aiaspire.messages TO aiaspire_ledger;
 CREATE POLICY own_read ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
 CREATE POLICY own_close ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_app
     USING (tenant_id = (SELECT aiaspire.tenant_id()) AND outcome = 'Open') WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));

@@ -35,33 +35,39 @@ internal static class TelemetryExtensions
 
         var telemetry = builder.Services.AddOpenTelemetry()
             .ConfigureResource(resource => Describe(resource, builder))
-            .WithLogging(static logs => logs.AddProcessor(static services =>
-                new ScrubbingLogProcessor(services.GetRequiredService<ILogScrubber>())))
             .WithMetrics(static metrics => metrics
                 .AddMeter(OwnSources, ModelSources, "Polly")
                 .AddAspNetCoreInstrumentation()
                 .AddHttpClientInstrumentation()
                 .AddRuntimeInstrumentation()
                 .AddNpgsqlInstrumentation()
-                .AddPrometheusExporter())
+                .AddPrometheusExporter());
+
+        // Spans and log records that nobody collects are not made. Trace ids still cross processes and stand in every log line: the
+        // runtime keeps the trace context of each request by itself.
+        if (builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is not { } endpoint || string.IsNullOrWhiteSpace(endpoint))
+            return;
+        ThrowIfReadable(endpoint, builder.Configuration);
+        telemetry
+            .WithLogging(static logs => logs.AddProcessor(static services =>
+                new ScrubbingLogProcessor(services.GetRequiredService<ILogScrubber>())))
             .WithTracing(static traces => traces
                 .AddSource(OwnSources, ModelSources)
                 .AddAspNetCoreInstrumentation(static options =>
                     options.Filter = static context => !HealthEndpoints.IsProbe(context.Request.Path))
                 .AddHttpClientInstrumentation()
-                .AddNpgsql());
+                .AddNpgsql())
+            // The exporter comes last: processors run in the order they were added.
+            .UseOtlpExporter();
+    }
 
-        // The exporter comes last: processors run in the order they were added.
-        if (builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is { } endpoint && !string.IsNullOrWhiteSpace(endpoint))
+    private static void ThrowIfReadable(string endpoint, IConfiguration configuration)
+    {
+        if (Uri.TryCreate(endpoint, UriKind.Absolute, out var address) && PlaintextRule.Breaks(address, configuration)
+            && !configuration.GetValue("Telemetry:AllowPlaintext", defaultValue: false))
         {
-            if (Uri.TryCreate(endpoint, UriKind.Absolute, out var address) && PlaintextRule.Breaks(address, builder.Configuration)
-                && !builder.Configuration.GetValue("Telemetry:AllowPlaintext", defaultValue: false))
-            {
-                throw new InvalidOperationException($"OTEL_EXPORTER_OTLP_ENDPOINT is {address}, another machine without TLS: use https, "
-                    + "or set Telemetry:AllowPlaintext=true when the network itself is encrypted.");
-            }
-
-            telemetry.UseOtlpExporter();
+            throw new InvalidOperationException($"OTEL_EXPORTER_OTLP_ENDPOINT is {address}, another machine without TLS: use https, "
+                + "or set Telemetry:AllowPlaintext=true when the network itself is encrypted.");
         }
     }
 

@@ -15,7 +15,7 @@ public sealed class LimitStepTests(LimitServers servers)
     // Noon today: the counters live by the server's clock, and the tests must not straddle a day.
     private readonly FakeTimeProvider _time = new(new DateTimeOffset(TimeProvider.System.GetUtcNow().Date, TimeSpan.Zero).AddHours(12).AddSeconds(20));
 
-    private LimitStep Step => new(new TokenLimiter(servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance);
+    private LimitStep Step => new(new LimitCounters(servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance);
 
     [Fact]
     [Trait("Checklist", "COST-06")]
@@ -132,6 +132,7 @@ public sealed class LimitStepTests(LimitServers servers)
         if (end != "stopped")
             await Record.ExceptionAsync(async () => await events.MoveNextAsync());
         await events.DisposeAsync();
+        await call.CountersSettled;
 
         Assert.Equal(end == "throws" ? 1000 : 970, await LeftAsync(caller));
     }
@@ -140,7 +141,7 @@ public sealed class LimitStepTests(LimitServers servers)
     public async Task Without_the_counters_nothing_is_spent()
     {
         await using var gone = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync("127.0.0.1:1,abortConnect=false,connectTimeout=200,asyncTimeout=500,connectRetry=0");
-        var step = new LimitStep(new TokenLimiter(gone, _time), _time, NullLogger<LimitStep>.Instance);
+        var step = new LimitStep(new LimitCounters(gone, _time), _time, NullLogger<LimitStep>.Instance);
 
         var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(step.InvokeAsync(Call(SampleCalls.Caller(Limits(userDay: 1000))), Never, default)));
 
@@ -157,16 +158,20 @@ public sealed class LimitStepTests(LimitServers servers)
         return call;
     }
 
-    private Task RunAsync(Caller caller, long used, long input = 20)
-        => SampleCalls.CollectAsync(Step.InvokeAsync(Call(caller, input: input), (call, _) => Used(call, used), default));
+    private async Task RunAsync(Caller caller, long used, long input = 20)
+    {
+        var call = Call(caller, input: input);
+        await SampleCalls.CollectAsync(Step.InvokeAsync(call, (c, _) => Used(c, used), default));
+        await call.CountersSettled;
+    }
 
     /// <summary>What is left, asked by a call that uses nothing.</summary>
     private async Task<long> LeftAsync(Caller caller)
     {
-        var limiter = new TokenLimiter(servers.Connection(LimitServers.Garnet), _time);
+        var counters = new LimitCounters(servers.Connection(LimitServers.Garnet), _time);
         var (request, windows) = (SampleCalls.Id(), LimitWindows.For(caller, _time.GetUtcNow()));
-        var result = await limiter.ReserveAsync(request, windows, 0, 0, 0);
-        await limiter.SettleAsync(request, windows, 0);
+        var result = await counters.ReserveAsync(request, windows, default);
+        await counters.SettleAsync(request, windows, default);
         return result.Granted!.Tightest!.Value.Remaining;
     }
 
