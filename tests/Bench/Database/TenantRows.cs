@@ -26,7 +26,7 @@ internal static class TenantRows
                 || '8' || lpad(to_hex(tenant), 3, '0') || lpad(to_hex(n), 12, '0'))::uuid;
         """;
 
-    private const string FillSql =
+    private static readonly string FillSql =
         $$"""
         SET LOCAL session_replication_role = replica; -- no foreign keys to check: every row is made here
         INSERT INTO aiaspire.tenants (tenant_id, slug, name, plan, status, retention_days, created_at)
