@@ -65,6 +65,7 @@ admin.MapTenants();
 admin.MapUsers();
 admin.MapErasure();
 admin.MapTiers();
+admin.MapBudgets();
 admin.MapApiKeys();
 
 app.Run();

@@ -57,7 +57,7 @@ public sealed partial class CallBooks : ICallBooks
 
     private async Task SettleAsync(ChatCall call, ContentCipher cipher, string outcome)
     {
-        var settled = new SettledCall(call, outcome, _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp));
+        var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp));
         var entry = new Entry(settled, new NewMessages(call, cipher, _time));
         var also = outcome == "succeeded" ? call.AlsoSettle : null;
         for (var attempt = 1; ; attempt++)

@@ -21,10 +21,10 @@ public sealed class LimitCountersTests(LimitServers servers)
     {
         var redis = servers.Connection(server);
         // As two replicas would: each with a limiter of its own.
-        LimitCounters[] limiters = [new(redis, _time), new(redis, _time)];
+        LimitCounters[] limiters = [servers.Counters(server, _time), servers.Counters(server, _time)];
         var window = Window("day", 1500);
 
-        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => Task.Run(() => limiters[i % 2].ReserveAsync(SampleCalls.Id(), [window], new CallDemand(500, 1000, 1000, 0, 0)))));
+        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(i => Task.Run(() => limiters[i % 2].ReserveAsync(SampleCalls.Id(), [window], new CallDemand(500, 1000, 1000, 0, 0), default))));
 
         Assert.Single(results, r => r.Granted is not null);
         Assert.All(results.Where(r => r.Granted is null), r => Assert.Equal(1500, r.Refused!.Committed));
@@ -36,10 +36,10 @@ public sealed class LimitCountersTests(LimitServers servers)
     public async Task Parallel_calls_of_any_size_never_get_more_than_there_is(string server)
     {
         var redis = servers.Connection(server);
-        var limiter = new LimitCounters(redis, _time);
+        var limiter = servers.Counters(server, _time);
         var window = Window("day", 10_000);
 
-        var results = await Task.WhenAll(Enumerable.Range(0, 100).Select(i => Task.Run(() => limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100 + i, 50 + (i * 7 % 300), 16, 0, 0)))));
+        var results = await Task.WhenAll(Enumerable.Range(0, 100).Select(i => Task.Run(() => limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100 + i, 50 + (i * 7 % 300), 16, 0, 0), default))));
 
         var granted = results.Select((r, i) => r.Granted is { } g ? 100 + i + g.GrantedOutput : 0).Sum();
         Assert.True(granted <= 10_000, $"{granted} of 10000 granted");
@@ -55,10 +55,10 @@ public sealed class LimitCountersTests(LimitServers servers)
         var request = SampleCalls.Id();
 
         for (var i = 0; i < 3; i++)
-            Assert.Equal(600, (await limiter.ReserveAsync(request, [window], new CallDemand(300, 600, 600, 0, 0))).Granted!.GrantedOutput);
+            Assert.Equal(600, (await limiter.ReserveAsync(request, [window], new CallDemand(300, 600, 600, 0, 0), default)).Granted!.GrantedOutput);
         Assert.Equal(900, await CounterAsync(redis, window));
         // A repeat with other numbers replaces the first.
-        Assert.NotNull((await limiter.ReserveAsync(request, [window], new CallDemand(100, 200, 200, 0, 0))).Granted);
+        Assert.NotNull((await limiter.ReserveAsync(request, [window], new CallDemand(100, 200, 200, 0, 0), default)).Granted);
         Assert.Equal(300, await CounterAsync(redis, window));
     }
 
@@ -69,13 +69,13 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (redis, limiter) = Limiter(server);
         LimitWindow[] windows = [Window("day", 1000), Window("minute", 2000)];
         var request = SampleCalls.Id();
-        await limiter.ReserveAsync(request, windows, new CallDemand(300, 600, 600, 0, 0));
+        await limiter.ReserveAsync(request, windows, new CallDemand(300, 600, 600, 0, 0), default);
 
         for (var i = 0; i < 3; i++)
-            await limiter.SettleAsync(request, windows, new CallUse(350, 0));
+            await limiter.SettleAsync(request, windows, new CallUse(350, 0, 0), _time.GetUtcNow(), default);
 
         Assert.All(await Task.WhenAll(windows.Select(w => CounterAsync(redis, w))), counter => Assert.Equal(350, counter));
-        Assert.Equal(650, (await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(0, 5000, 1, 0, 0))).Granted!.GrantedOutput);
+        Assert.Equal(650, (await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(0, 5000, 1, 0, 0), default)).Granted!.GrantedOutput);
     }
 
     [Theory]
@@ -85,7 +85,7 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (redis, limiter) = Limiter(server);
         var window = Window("day", 1000);
 
-        await limiter.SettleAsync(SampleCalls.Id(), [window], new CallUse(40, 0));
+        await limiter.SettleAsync(SampleCalls.Id(), [window], new CallUse(40, 0, 0), _time.GetUtcNow(), default);
 
         Assert.Equal(40, await CounterAsync(redis, window));
     }
@@ -95,18 +95,20 @@ public sealed class LimitCountersTests(LimitServers servers)
     public async Task A_dead_process_gives_its_tokens_back_when_its_lease_ends(string server)
     {
         var (redis, limiter) = Limiter(server);
+        // A generation of its own: the reservations of other tests have leases as well.
+        await redis.GetDatabase().KeyDeleteAsync(CounterGenerations.Mark);
         var window = Window("day", 1000);
         var dead = SampleCalls.Id();
-        await limiter.ReserveAsync(dead, [window], new CallDemand(500, 500, 500, 0, 0));
+        await limiter.ReserveAsync(dead, [window], new CallDemand(500, 500, 500, 0, 0), default);
 
         _time.Advance(TimeSpan.FromMinutes(15) - TimeSpan.FromMilliseconds(1));
-        Assert.NotNull((await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100, 100, 100, 0, 0))).Refused);
+        Assert.NotNull((await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100, 100, 100, 0, 0), default)).Refused);
         _time.Advance(TimeSpan.FromMilliseconds(1));
-        Assert.NotNull((await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100, 100, 100, 0, 0))).Granted);
+        Assert.NotNull((await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(100, 100, 100, 0, 0), default)).Granted);
         Assert.Equal(200, await CounterAsync(redis, window));
 
         // It was not dead, only slow: what it used counts, and nothing is freed twice.
-        await limiter.SettleAsync(dead, [window], new CallUse(450, 0));
+        await limiter.SettleAsync(dead, [window], new CallUse(450, 0, 0), _time.GetUtcNow(), default);
         Assert.Equal(450 + 200, await CounterAsync(redis, window));
     }
 
@@ -117,7 +119,7 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (_, limiter) = Limiter(server);
         LimitWindow[] windows = [Window("day", 10_000), Window("minute", 700), Window("tenant", 900)];
 
-        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(300, 1000, 16, 0, 0));
+        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(300, 1000, 16, 0, 0), default);
 
         Assert.Equal(400, granted!.GrantedOutput);
         Assert.Equal((windows[1], 0), granted.Tightest);
@@ -130,7 +132,7 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (_, limiter) = Limiter(server);
         LimitWindow[] windows = [Window("day", 10_000), Window("minute", 5_000)];
 
-        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(300, 1000, 16, 0, 0));
+        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), windows, new CallDemand(300, 1000, 16, 0, 0), default);
 
         Assert.Equal((windows[1], 3700), granted!.Tightest);
     }
@@ -144,7 +146,7 @@ public sealed class LimitCountersTests(LimitServers servers)
     {
         var (_, limiter) = Limiter(server);
 
-        var result = await limiter.ReserveAsync(SampleCalls.Id(), [Window("day", 100)], new CallDemand(input, 1000, 16, 0, 0));
+        var result = await limiter.ReserveAsync(SampleCalls.Id(), [Window("day", 100)], new CallDemand(input, 1000, 16, 0, 0), default);
 
         Assert.Equal(refused, result.Refused is not null);
         if (!refused)
@@ -159,12 +161,12 @@ public sealed class LimitCountersTests(LimitServers servers)
         LimitWindow[] windows = [Window("day", 10_000), Window("minute", 10_000), Window("tenant", 100)];
 
         var request = SampleCalls.Id();
-        var (_, refused) = await limiter.ReserveAsync(request, windows, new CallDemand(300, 1000, 16, 0, 0));
+        var (_, refused) = await limiter.ReserveAsync(request, windows, new CallDemand(300, 1000, 16, 0, 0), default);
 
         Assert.Equal(windows[2], refused!.Window);
         foreach (var window in windows)
-            Assert.False(await redis.GetDatabase().KeyExistsAsync(window.Key), window.Key);
-        Assert.False(await redis.GetDatabase().KeyExistsAsync($"aia:lim:res:{request:N}"));
+            Assert.False(await redis.GetDatabase().KeyExistsAsync(await KeyAsync(redis, window.Key)), window.Key);
+        Assert.False(await redis.GetDatabase().KeyExistsAsync(await KeyAsync(redis, $"res:{request:N}")));
     }
 
     [Theory]
@@ -175,12 +177,12 @@ public sealed class LimitCountersTests(LimitServers servers)
         var window = Window("day", 10_000);
         var request = SampleCalls.Id();
 
-        await limiter.ReserveAsync(request, [window], new CallDemand(1, 100, 16, 0, 0));
-        foreach (var key in new[] { window.Key, $"aia:lim:res:{request:N}" })
+        await limiter.ReserveAsync(request, [window], new CallDemand(1, 100, 16, 0, 0), default);
+        foreach (var key in new[] { await KeyAsync(redis, window.Key), await KeyAsync(redis, $"res:{request:N}") })
             Assert.InRange((await redis.GetDatabase().KeyTimeToLiveAsync(key))!.Value, TimeSpan.FromMinutes(50), TimeSpan.FromHours(26));
-        await limiter.SettleAsync(request, [window], new CallUse(1, 0));
-        Assert.InRange((await redis.GetDatabase().KeyTimeToLiveAsync($"aia:lim:res:{request:N}"))!.Value, TimeSpan.FromMinutes(9), TimeSpan.FromMinutes(10));
-        Assert.NotNull(await redis.GetDatabase().KeyTimeToLiveAsync(window.Key));
+        await limiter.SettleAsync(request, [window], new CallUse(1, 0, 0), _time.GetUtcNow(), default);
+        Assert.InRange((await redis.GetDatabase().KeyTimeToLiveAsync(await KeyAsync(redis, $"res:{request:N}")))!.Value, TimeSpan.FromMinutes(9), TimeSpan.FromMinutes(10));
+        Assert.NotNull(await redis.GetDatabase().KeyTimeToLiveAsync(await KeyAsync(redis, window.Key)));
     }
 
     [Theory]
@@ -198,14 +200,14 @@ public sealed class LimitCountersTests(LimitServers servers)
             {
                 var request = open.Keys.ElementAt(random.Next(open.Count));
                 var amount = random.Next((int)open[request] + 1);
-                await limiter.SettleAsync(request, windows, new CallUse(amount, 0));
+                await limiter.SettleAsync(request, windows, new CallUse(amount, 0, 0), _time.GetUtcNow(), default);
                 used += amount;
                 open.Remove(request);
             }
             else
             {
                 var (request, input) = (SampleCalls.Id(), random.Next(300));
-                if ((await limiter.ReserveAsync(request, windows, new CallDemand(input, random.Next(1, 500), 1, 0, 0))).Granted is { } granted)
+                if ((await limiter.ReserveAsync(request, windows, new CallDemand(input, random.Next(1, 500), 1, 0, 0), default)).Granted is { } granted)
                     open[request] = input + granted.GrantedOutput;
             }
 
@@ -222,7 +224,7 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (redis, limiter) = Limiter(server);
         var window = Window("day", 9_000_000_000_000);
 
-        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(4_000_000_000_001, 1_000_000_000_007, 16, 0, 0));
+        var (granted, _) = await limiter.ReserveAsync(SampleCalls.Id(), [window], new CallDemand(4_000_000_000_001, 1_000_000_000_007, 16, 0, 0), default);
 
         Assert.Equal(1_000_000_000_007, granted!.GrantedOutput);
         Assert.Equal(5_000_000_000_008, await CounterAsync(redis, window));
@@ -236,15 +238,15 @@ public sealed class LimitCountersTests(LimitServers servers)
         var (redis, limiter) = Limiter(server);
         var tokens = Window("day", 100_000);
         // A dollar, of which the input takes 0.1 and each output token 0.0009.
-        var money = Window("cost", 1_000_000_000) with { Unit = LimitUnit.NanoDollars };
+        var money = Window("cost", 1_000_000_000) with { Unit = LimitUnit.ChargedCost };
         var request = SampleCalls.Id();
 
-        var (granted, _) = await limiter.ReserveAsync(request, [tokens, money], new CallDemand(500, 5000, 16, 100_000_000, 900_000));
+        var (granted, _) = await limiter.ReserveAsync(request, [tokens, money], new CallDemand(500, 5000, 16, 100_000_000, 900_000), default);
 
         Assert.Equal(1000, granted!.GrantedOutput);
         Assert.Equal((1500, 1_000_000_000), (await CounterAsync(redis, tokens), await CounterAsync(redis, money)));
-        Assert.Equal(money, (await limiter.ReserveAsync(SampleCalls.Id(), [tokens, money], new CallDemand(1, 16, 16, 1, 1))).Refused!.Window);
-        await limiter.SettleAsync(request, [tokens, money], new CallUse(600, 190_000_000));
+        Assert.Equal(money, (await limiter.ReserveAsync(SampleCalls.Id(), [tokens, money], new CallDemand(1, 16, 16, 1, 1), default)).Refused!.Window);
+        await limiter.SettleAsync(request, [tokens, money], new CallUse(600, 190_000_000, 190_000_000), _time.GetUtcNow(), default);
         Assert.Equal((600, 190_000_000), (await CounterAsync(redis, tokens), await CounterAsync(redis, money)));
     }
 
@@ -253,24 +255,27 @@ public sealed class LimitCountersTests(LimitServers servers)
     public async Task What_costs_nothing_is_held_by_no_budget(string server)
     {
         var (_, limiter) = Limiter(server);
-        var spent = Window("cost", 1) with { Unit = LimitUnit.NanoDollars };
+        var spent = Window("cost", 1) with { Unit = LimitUnit.ChargedCost };
 
-        Assert.Equal(5000, (await limiter.ReserveAsync(SampleCalls.Id(), [spent], new CallDemand(500, 5000, 16, 0, 0))).Granted!.GrantedOutput);
+        Assert.Equal(5000, (await limiter.ReserveAsync(SampleCalls.Id(), [spent], new CallDemand(500, 5000, 16, 0, 0), default)).Granted!.GrantedOutput);
     }
 
     [Fact]
     public async Task Without_windows_all_is_granted_and_no_server_asked()
     {
-        var limiter = new LimitCounters(null!, _time);
+        var limiter = new LimitCounters(null!, null!, _time);
 
-        Assert.Equal(123, (await limiter.ReserveAsync(SampleCalls.Id(), [], new CallDemand(1, 123, 1, 0, 0))).Granted!.GrantedOutput);
-        await limiter.SettleAsync(SampleCalls.Id(), [], new CallUse(5, 0));
+        Assert.Equal(123, (await limiter.ReserveAsync(SampleCalls.Id(), [], new CallDemand(1, 123, 1, 0, 0), default)).Granted!.GrantedOutput);
+        await limiter.SettleAsync(SampleCalls.Id(), [], new CallUse(5, 0, 0), _time.GetUtcNow(), default);
     }
 
-    private (IConnectionMultiplexer Redis, LimitCounters Limiter) Limiter(string server) => (servers.Connection(server), new LimitCounters(servers.Connection(server), _time));
+    private (IConnectionMultiplexer Redis, LimitCounters Limiter) Limiter(string server) => (servers.Connection(server), servers.Counters(server, _time));
 
     private LimitWindow Window(string name, long limit) => new(name, $"{_key}:{name}", LimitUnit.Tokens, limit, _time.GetUtcNow().AddHours(2));
 
     private static async Task<long> CounterAsync(IConnectionMultiplexer redis, LimitWindow window)
-        => (long?)await redis.GetDatabase().StringGetAsync(window.Key) ?? 0;
+        => (long?)await redis.GetDatabase().StringGetAsync(await KeyAsync(redis, window.Key)) ?? 0;
+
+    private static async Task<string> KeyAsync(IConnectionMultiplexer redis, string key)
+        => CounterGenerations.Key((long)await redis.GetDatabase().StringGetAsync(CounterGenerations.Mark), key);
 }
