@@ -50,7 +50,7 @@ internal static class DatabaseBench
         foreach (var speed in speeds)
             text.AppendLine(string.Create(CultureInfo.InvariantCulture, $"| {speed.Bytes:#,0} B | {speed.SealMicroseconds:0.0} | {speed.Bytes / speed.SealMicroseconds:#,0} | {speed.OpenMicroseconds:0.0} | {speed.Bytes / speed.OpenMicroseconds:#,0} |"));
         text.AppendLine();
-        text.AppendLine("Plans as the app role, 1,000,000 rows of 42 tenants; third run of each, caches warm");
+        text.AppendLine("Plans as the roles that send them, 1,000,000 rows of 42 tenants; third run of each, caches warm");
         text.AppendLine();
         text.AppendLine("| Query | Tenant | plan ms | run ms | rows (estimated) | pages | Plan |");
         text.AppendLine("|---|--:|--:|--:|--:|--:|---|");

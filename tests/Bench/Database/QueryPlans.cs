@@ -8,21 +8,21 @@ namespace AiAspire.Bench.Database;
 /// <param name="Nodes">The plan from the top, partitions that were pruned or never run left out.</param>
 internal sealed record PlanRow(string Query, string Tenant, double PlanMs, double RunMs, long Rows, long EstimatedRows, long Pages, string Nodes);
 
-/// <summary>The plans of the hottest queries, as the app role in a tenant's scope, the statistics being those of all tenants.</summary>
+/// <summary>The plans of the hottest queries, as the roles that send them, in a tenant's scope, the statistics being those of all tenants.</summary>
 internal static class QueryPlans
 {
     /// <summary>As EF and the settling batch send them, with the tenant in the query beside the policy.</summary>
-    private static readonly (string Name, string Sql)[] Queries =
+    private static readonly (string Name, string Role, string Sql)[] Queries =
     [
-        ("messages of a conversation",
+        ("messages of a conversation", "aiaspire_app",
             """
             SELECT m.* FROM aiaspire.messages AS m WHERE m.tenant_id = $1 AND m.conversation_id = $3 ORDER BY m.message_id LIMIT 21
             """),
-        ("a user's conversations, newest first",
+        ("a user's conversations, newest first", "aiaspire_app",
             """
             SELECT c.* FROM aiaspire.conversations AS c WHERE c.tenant_id = $1 ORDER BY c.conversation_id DESC LIMIT 21
             """),
-        ("closing an attempt",
+        ("closing an attempt", "aiaspire_ledger",
             """
             UPDATE aiaspire.ledger_attempts SET outcome = 'Succeeded', output_tokens = 5 WHERE tenant_id = $1 AND attempt_id = $4 AND outcome = 'Open'
             """),
@@ -32,17 +32,17 @@ internal static class QueryPlans
     {
         var rows = new List<PlanRow>();
         await using var connection = await superuser.OpenConnectionAsync(cancellationToken);
-        foreach (var (name, sql) in Queries)
+        foreach (var (name, role, sql) in Queries)
         {
-            rows.Add(await ReadAsync(connection, name, sql, "600k", TenantRows.LargeTenant, TenantRows.Large, cancellationToken));
-            rows.Add(await ReadAsync(connection, name, sql, "1k", TenantRows.SmallTenant, TenantRows.Small, cancellationToken));
+            rows.Add(await ReadAsync(connection, name, role, sql, "600k", TenantRows.LargeTenant, TenantRows.Large, cancellationToken));
+            rows.Add(await ReadAsync(connection, name, role, sql, "1k", TenantRows.SmallTenant, TenantRows.Small, cancellationToken));
         }
 
         return rows;
     }
 
     private static async Task<PlanRow> ReadAsync(
-        NpgsqlConnection connection, string name, string sql, string tenantName, Guid tenant, long size, CancellationToken cancellationToken)
+        NpgsqlConnection connection, string name, string role, string sql, string tenantName, Guid tenant, long size, CancellationToken cancellationToken)
     {
         // Somewhere in the middle; every hundredth attempt is open.
         var message = size / 2;
@@ -57,7 +57,7 @@ internal static class QueryPlans
             await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
             await TenantRows.ExecuteAsync(
                 connection,
-                $"SET LOCAL ROLE aiaspire_app; SELECT set_config('app.tenant_id', '{tenant}', true), set_config('app.user_id', '{user}', true), set_config('app.reach', 'user', true)",
+                $"SET LOCAL ROLE {role}; SELECT set_config('app.tenant_id', '{tenant}', true), set_config('app.user_id', '{user}', true), set_config('app.reach', 'user', true)",
                 cancellationToken);
             await using (var command = new NpgsqlCommand($"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}", connection, transaction))
                 last = JsonElement.Parse((string)(await command.ExecuteScalarAsync(cancellationToken))!)[0];

@@ -8,8 +8,8 @@ internal sealed record CostRow(bool RowSecurity, bool Encryption, double SettleM
 
 /// <summary>
 /// The two database steps of a chat request that hold content, with and without row-level security and encryption, in turn: the batch that
-/// settles (two messages of 1 kB, the conversation, the attempt) and the reading of a conversation of twenty. Without row-level security
-/// they run as the superuser, over the same tables; commits do not wait for the disk, which would hide the difference.
+/// settles (two messages of 1 kB, the conversation, the attempt) and the reading of a conversation of twenty. With row-level security
+/// the first runs as the ledger role and the second as the app role, without as the superuser, over the same tables; commits do not wait for the disk, which would hide the difference.
 /// </summary>
 internal sealed class RequestCost(NpgsqlDataSource superuser, ContentCipher cipher, TimeProvider time)
 {
@@ -42,8 +42,9 @@ internal sealed class RequestCost(NpgsqlDataSource superuser, ContentCipher ciph
             foreach (var way in Ways)
             {
                 await using var connection = await superuser.OpenConnectionAsync(cancellationToken);
-                await TenantRows.ExecuteAsync(connection, $"SET synchronous_commit = off; SET ROLE {(way.RowSecurity ? "aiaspire_app" : "none")}", cancellationToken);
+                await TenantRows.ExecuteAsync(connection, $"SET synchronous_commit = off; SET ROLE {(way.RowSecurity ? "aiaspire_ledger" : "none")}", cancellationToken);
                 var settled = await TimesAsync(() => SettleAsync(connection, way.Encryption, cancellationToken), round == 0 ? WarmUp : Calls);
+                await TenantRows.ExecuteAsync(connection, $"SET ROLE {(way.RowSecurity ? "aiaspire_app" : "none")}", cancellationToken);
                 var readTimes = await TimesAsync(() => ReadAsync(connection, way.Encryption, cancellationToken), round == 0 ? WarmUp : Calls);
                 await TenantRows.ExecuteAsync(connection, "RESET ROLE", cancellationToken);
                 // The first round is there for the compilers.
