@@ -4,7 +4,8 @@ using AiAspire.Api.Admin;
 using AiAspire.Api.Audit;
 using AiAspire.Api.Chat;
 using AiAspire.Api.Conversations;
-using AiAspire.Api.Errors;
+using AiAspire.Api.DataProtection;
+using AiAspire.Api.Edge;
 using AiAspire.Api.Feedback;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
@@ -17,12 +18,14 @@ using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
+using AiAspire.Core.Privacy;
 using AiAspire.ServiceDefaults;
 using Scalar.AspNetCore;
 
 var builder = WebApplication.CreateBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
+builder.AddEdge();
 builder.AddPostgres("aiaspire");
 builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection);
 builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
@@ -33,23 +36,15 @@ builder.Services.AddIdempotency();
 builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddAudit();
 builder.Services.AddIdentity();
+builder.Services.AddSingleton<UserErasure>();
+builder.Services.AddSharedKeyRing();
 builder.Services.AddScoped<Administration>();
 builder.Services.AddScoped<RequestClaim>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
-builder.Services.AddOptions<ApiOptions>()
-    .BindConfiguration(ApiOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
-    .ValidateDataAnnotations()
-    .ValidateOnStart();
-builder.WebHost.ConfigureKestrel((context, kestrel) =>
-{
-    kestrel.AddServerHeader = false;
-    kestrel.Limits.MaxRequestBodySize = context.Configuration.GetSection(ApiOptions.Section).Get<ApiOptions>()?.MaxRequestBytes ?? new ApiOptions().MaxRequestBytes;
-});
 
 var app = builder.Build();
-app.UseMiddleware<RequestIds>();
-app.UseMiddleware<ErrorMiddleware>();
+app.UseEdge();
 app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
 app.UseMiddleware<CallerLogging>();
@@ -58,7 +53,7 @@ app.UseMiddleware<IdempotencyMiddleware>();
 
 app.MapDefaultEndpoints();
 app.MapOpenApi().AllowAnonymous();
-app.MapScalarApiReference().AllowAnonymous();
+app.MapScalarApiReference(page => page.DisableDefaultFonts().WithNonce()).AllowAnonymous();
 
 var v1 = app.MapGroup("/v1").RequireAuthorization(Policies.User);
 v1.MapChat();
@@ -71,6 +66,7 @@ var admin = v1.MapGroup("/admin");
 admin.MapKillSwitches();
 admin.MapTenants();
 admin.MapUsers();
+admin.MapErasure();
 admin.MapTiers();
 admin.MapBudgets();
 admin.MapCache();

@@ -1,6 +1,7 @@
 using AiAspire.Evaluator.Service;
 using AiAspire.ServiceDefaults;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
 
 namespace AiAspire.Evaluator;
 
@@ -20,6 +21,7 @@ internal static class EvaluationServices
     public static IServiceCollection AddEvaluationService(this IServiceCollection services)
     {
         services.AddOptions<EvaluatorOptions>().BindConfiguration(EvaluatorOptions.Section).ValidateDataAnnotations().ValidateOnStart();
+        services.AddSingleton<IValidateOptions<EvaluatorOptions>, TargetTransport>();
         services.AddTargetClient();
         services.AddSingleton<EvaluationStore>();
         services.AddSingleton<EvaluationQueue>();

@@ -13,6 +13,8 @@ var builder = Host.CreateApplicationBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
 builder.Services.AddModelCatalogOptions();
+// Where the audit log is, as the role that owns it.
+builder.Services.AddSingleton(_ => NpgsqlDataSource.Create(SchemaSetup.AsOwner(Required("aiaspire"))));
 builder.Services.AddTombstoneReplay();
 using var host = builder.Build();
 var services = host.Services;
@@ -27,13 +29,11 @@ await ActivatorUtilities.CreateInstance<SchemaSetup>(services).RunAsync(content,
 await using (var keyStore = NpgsqlDataSource.Create(SchemaSetup.AsOwner(Required("keystore"))))
     await services.GetRequiredService<TombstoneReplay>().RunAsync(keyStore, cancellationToken);
 
-await using var dataSource = NpgsqlDataSource.Create(SchemaSetup.AsOwner(content));
-await using var db = new AiAspireDb(DataRegistration.Options(dataSource), TenantScope.Platform);
+await using var db = new AiAspireDb(DataRegistration.Options(services.GetRequiredService<NpgsqlDataSource>()), TenantScope.Platform);
 var seed = ActivatorUtilities.CreateInstance<Seed>(services);
 await seed.PlatformAsync(db, cancellationToken);
 await ActivatorUtilities.CreateInstance<PriceSync>(services).RunAsync(db, cancellationToken);
 if (seedOptions is { Enabled: true, DevelopmentKey: { Length: > 0 } key })
     await seed.DevelopmentAsync(db, key, cancellationToken);
 
-string Required(string name) => builder.Configuration.GetConnectionString(name)
-    ?? throw new InvalidOperationException($"ConnectionStrings:{name} is missing. Start through the AppHost, or set ConnectionStrings__{name}.");
+string Required(string name) => builder.Configuration.GetSafePostgres(name);

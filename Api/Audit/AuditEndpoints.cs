@@ -35,7 +35,7 @@ public sealed record AuditEntryResponse(
 
 /// <param name="Intact">Whether the whole chain is as it was written, as far as signed heads and the chain itself can tell.</param>
 /// <param name="Entries">Entries that were read.</param>
-/// <param name="Fault">null, or altered, missing, unlinked, truncated, rewritten, forged_head.</param>
+/// <param name="Fault">null, or altered, missing, unlinked, truncated, rewritten, forged_head, heads_missing.</param>
 /// <param name="FirstBadSequence">The first sequence that cannot be trusted.</param>
 /// <param name="SignedSequence">The last sequence covered by a head signed outside the database.</param>
 public sealed record AuditVerificationResponse(string Object, bool Intact, long Entries, string? Fault, long? FirstBadSequence, long SignedSequence);

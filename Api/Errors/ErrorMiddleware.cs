@@ -24,14 +24,22 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
             LogRefused(logger, http.Request.Method, http.Request.Path, e.Status, e.Code, e.Message);
             await ErrorWriter.WriteAsync(http, e);
         }
+        catch (IdentityException e) when (e.Code == IdentityException.UserErased)
+        {
+            await ErrorWriter.WriteAsync(http, Erased());
+        }
         catch (IdentityException e)
         {
             await ErrorWriter.WriteAsync(http, e.Forbidden ? StatusCodes.Status403Forbidden : StatusCodes.Status401Unauthorized, ErrorBody.From(e));
         }
         catch (BadHttpRequestException e)
         {
-            var code = e.StatusCode == StatusCodes.Status413PayloadTooLarge ? "request_too_large" : "invalid_request";
-            await ErrorWriter.WriteAsync(http, e.StatusCode, new ErrorBody(new ErrorDetail(e.Message, "invalid_request_error", null, code)));
+            await WriteUnreadableAsync(http, e.StatusCode, e.Message);
+        }
+        catch (IOException e) when (e.InnerException is OverflowException)
+        {
+            // Kestrel's way of saying that a chunk's size is beyond any number.
+            await WriteUnreadableAsync(http, StatusCodes.Status400BadRequest, e.Message);
         }
         catch (Exception e) when (http.RequestAborted.IsCancellationRequested && e is OperationCanceledException or IOException)
         {
@@ -51,15 +59,22 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         }
     }
 
+    /// <summary>What was to be read of it is not known, so nothing after it on the connection can be trusted to be another request.</summary>
+    private static Task WriteUnreadableAsync(HttpContext http, int status, string message)
+    {
+        if (!http.Response.HasStarted && HttpProtocol.IsHttp11(http.Request.Protocol))
+            http.Response.Headers.Connection = "close";
+        var code = status == StatusCodes.Status413PayloadTooLarge ? "request_too_large" : "invalid_request";
+        return ErrorWriter.WriteAsync(http, status, new ErrorBody(new ErrorDetail(message, "invalid_request_error", null, code)));
+    }
+
     /// <summary>What may go wrong beneath an endpoint through nobody's fault, in the caller's terms.</summary>
     private static WireException? Foreseen(Exception exception) => exception switch
     {
         PostgresException { SqlState: IdempotencyClaim.TakenOver } => new WireException(
             409, "idempotency_error", "request_in_progress", "Another request took this Idempotency-Key over; nothing of this one counts.")
         { RetryAfter = TryAgainAfter },
-        UserKeyDestroyedException => new WireException(
-            410, "invalid_request_error", "user_erased", "This user was erased; nothing of theirs can be read or written any more.")
-        { ShouldRetry = false },
+        UserKeyDestroyedException => Erased(),
         MasterKeyUnavailableException => new WireException(
             503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.")
         { RetryAfter = TryAgainAfter },
@@ -69,6 +84,10 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         { RetryAfter = TryAgainAfter },
         _ => null,
     };
+
+    private static WireException Erased() => new(
+        410, "invalid_request_error", IdentityException.UserErased, "This user was erased; nothing of theirs can be read or written any more.")
+    { ShouldRetry = false };
 
     /// <summary>A status without a body (no route, wrong method) gets one.</summary>
     private static Task ExplainEmptyAsync(HttpContext http)

@@ -53,6 +53,12 @@ public sealed class AuditHead : ITenantOwned
     public required byte[] Hash { get; init; }
 
     public required DateTimeOffset At { get; init; }
+
+    /// <summary>
+    /// Up to where a head is signed outside the database. It only rises, so a heads file that is gone or has become shorter shows: whoever
+    /// takes it away would have to change this row too.
+    /// </summary>
+    public long SignedSequence { get; init; }
 }
 
 public static class AuditSets

@@ -57,4 +57,18 @@ public static class AuditActions
     public const string ApiKeyCreated = "api_key.created";
     public const string ApiKeyRevoked = "api_key.revoked";
     public const string ApiKeyRotated = "api_key.rotated";
+    public const string UserErased = "user.erased";
+
+    // Operations on keys: an entry of the phase `intent` before, one of the phase `done` or `failed` after.
+    public const string UserKeyCreate = "user_key.create";
+    public const string UserKeyRotate = "user_key.rotate";
+    public const string UserKeyDestroy = "user_key.destroy";
+    public const string UserKeysRewrap = "user_keys.rewrap";
+    public const string TenantKeyCreate = "tenant_key.create";
+    public const string TenantKeyRotate = "tenant_key.rotate";
+    public const string TenantKeyRewrap = "tenant_key.rewrap";
+    public const string DataProtectionKeyCreate = "data_protection_key.create";
+    public const string TombstonesReplay = "tombstones.replay";
+    public const string MasterKeyRewrap = "master_key.rewrap";
+    public const string MasterKeyChanged = "master_key.changed";
 }

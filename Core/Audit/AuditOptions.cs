@@ -9,12 +9,18 @@ public sealed class AuditOptions
 
     /// <summary>
     /// PEM (PKCS#8) of the ECDSA P-256 key that signs heads. Default: <c>audit-signing.pem</c> beside the master key file, made on
-    /// first use; one that is named here must exist.
+    /// first use; one that is named here must exist. In production it must be named, by its whole path.
     /// </summary>
     public string? SigningKeyFile { get; init; }
 
-    /// <summary>JSON Lines file of signed heads, outside the database's storage. Default: <c>audit-heads.jsonl</c> beside the master key file.</summary>
+    /// <summary>JSON Lines file of signed heads, outside the database's storage. Default: <c>audit-heads.jsonl</c> beside the master key file. In production it must be named, by its whole path.</summary>
     public string? HeadsPath { get; init; }
+
+    /// <summary>
+    /// Signs chains anew whose signed heads are missing in the file. For one start after the file was lost for good, and only when the chains
+    /// were held against another copy: what was changed in them before is signed as if it were true.
+    /// </summary>
+    public bool AcceptMissingHeads { get; init; }
 
     /// <summary>Seconds after which a chain that has grown gets a new signed head at the latest. Default 5; a chain that grows by 64 entries gets one at once.</summary>
     [Range(1, 3600)]

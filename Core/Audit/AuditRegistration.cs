@@ -1,6 +1,7 @@
 using AiAspire.Core.Data;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 
 namespace AiAspire.Core.Audit;
@@ -16,6 +17,8 @@ public static class AuditRegistration
         services.AddOptions<AuditOptions>()
             .BindConfiguration(AuditOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
             .ValidateDataAnnotations()
+            .Validate<IServiceProvider>((o, provider) => IsNamed(o.SigningKeyFile, provider), Unnamed(nameof(AuditOptions.SigningKeyFile)))
+            .Validate<IServiceProvider>((o, provider) => IsNamed(o.HeadsPath, provider), Unnamed(nameof(AuditOptions.HeadsPath)))
             .ValidateOnStart();
         services.AddSingleton(provider => provider.GetRequiredService<IOptions<AuditOptions>>().Value is { SigningKeyFile: { } named }
             ? HeadSigningKey.FromFile(named, create: false)
@@ -32,6 +35,12 @@ public static class AuditRegistration
         services.AddSingleton<HeadExporter>().AddHostedService(provider => provider.GetRequiredService<HeadExporter>());
         return services.AddChangeSubscription(HeadExporter.Topic, provider => provider.GetRequiredService<HeadExporter>().WakeAsync);
     }
+
+    private static bool IsNamed(string? path, IServiceProvider provider)
+        => provider.GetService<IHostEnvironment>()?.IsProduction() != true || Path.IsPathFullyQualified(path ?? "");
+
+    private static string Unnamed(string setting)
+        => $"{AuditOptions.Section}:{setting} must name a file by its whole path in production, on storage that outlives the process and that database administrators cannot write.";
 
     /// <summary>Where the master key lies is neither in the database nor in its backups, which is what both files need.</summary>
     private static string BesideMasterKey(IServiceProvider provider, string name, string setting)

@@ -22,6 +22,9 @@ public enum AuditFault
 
     /// <summary>The heads file has a line that our key did not sign.</summary>
     ForgedHead,
+
+    /// <summary>Heads that were signed are not in the heads file any more: it is gone, or has lost lines.</summary>
+    HeadsMissing,
 }
 
 /// <summary>The outcome of a verification.</summary>
@@ -50,22 +53,28 @@ public sealed class AuditVerifier
         => (_reader, _heads, _key, _time) = (reader, heads, key, time);
 
     public async Task<AuditVerification> VerifyAsync(Guid tenantId, CancellationToken cancellationToken)
-        // The heads first: one that is signed meanwhile must not seem to be ahead of the chain.
-        => await VerifyAsync(
+    {
+        // In this order: a head is in the file before the mark rises, and the chain is there before its head.
+        var mark = (await _reader.HeadAsync(tenantId, cancellationToken))?.SignedSequence ?? 0;
+        return await VerifyAsync(
             tenantId,
             await _heads.ReadAsync(_time, cancellationToken),
+            mark,
             _key,
             after => _reader.ReadAsync(tenantId, after, long.MaxValue, cancellationToken),
             () => _reader.HeadAsync(tenantId, cancellationToken));
+    }
 
     /// <param name="tenantId">Whose chain.</param>
     /// <param name="lines">The heads file; null for a line that a crash cut, which the next one covers.</param>
+    /// <param name="mark">Up to where a head was signed, as the database remembers it.</param>
     /// <param name="key">What the heads must be signed with.</param>
     /// <param name="entriesAfter">The chain after a sequence.</param>
     /// <param name="readHead">The head as the database has it.</param>
     internal static async Task<AuditVerification> VerifyAsync(
         Guid tenantId,
         IReadOnlyList<SignedHead?> lines,
+        long mark,
         HeadSigningKey key,
         Func<long, IAsyncEnumerable<AuditEntry>> entriesAfter,
         Func<Task<AuditHead?>> readHead)
@@ -84,6 +93,8 @@ public sealed class AuditVerifier
         }
 
         finding ??= CompareEnd(walk, head, covered);
+        if (finding is null && covered < mark)
+            finding = new Finding(AuditFault.HeadsMissing, covered + 1);
         return new AuditVerification(tenantId, walk.Count, finding?.Fault ?? AuditFault.None, finding?.Sequence, covered);
     }
 

@@ -33,6 +33,7 @@ internal sealed partial class HeadExporter(
     private readonly HashSet<Guid> _broken = [];
     private DateTimeOffset _since = DateTimeOffset.UnixEpoch;
     private long _position;
+    private byte[] _tail = [];
 
     public Task WakeAsync(CancellationToken cancellationToken)
     {
@@ -79,33 +80,50 @@ internal sealed partial class HeadExporter(
     private async Task ExportAsync(CancellationToken cancellationToken)
     {
         var started = time.GetUtcNow();
-        var grown = new List<(Guid Tenant, long Sequence, byte[] Hash)>();
-        await sessions.CallFunctionAsync(
-            "SELECT tenant_id, sequence, hash FROM aiaspire.audit_heads_since($1)",
-            row => grown.Add((row.GetGuid(0), row.GetInt64(1), row.GetFieldValue<byte[]>(2))),
-            cancellationToken,
-            new NpgsqlParameter<DateTime> { TypedValue = _since.UtcDateTime });
-        // What we know was committed before this query ran, so a head behind it has lost entries.
-        foreach (var (tenant, sequence, _) in grown)
-            if (_last.TryGetValue(tenant, out var last) && last.Sequence > sequence && _broken.Add(tenant))
-                LogBroken(logger, tenant, sequence + 1);
-        grown.RemoveAll(h => _last.TryGetValue(h.Tenant, out var last) && last.Sequence >= h.Sequence);
-        if (grown.Count > 0)
+        if ((await GrownAsync(cancellationToken)).Count > 0)
         {
             using var held = await LockAsync(cancellationToken);
             ReadOn(held);
+            // Again, now that nobody else signs: a mark from before another replica's heads would seem to say that there were none.
+            var grown = await GrownAsync(cancellationToken);
             var heads = new List<SignedHead>();
-            foreach (var (tenant, sequence, hash) in grown)
-                if (await ContinuesAsync(tenant, sequence, hash, cancellationToken))
+            foreach (var (tenant, sequence, hash, mark) in grown)
+                if (!LacksHeads(tenant, mark) && await ContinuesAsync(tenant, sequence, hash, cancellationToken))
                     heads.Add(SignedHead.Sign(key, tenant, sequence, hash, time.GetUtcNow()));
             if (heads.Count > 0)
+            {
                 held.Append(heads, ref _position);
+                _tail = held.TailAt(_position) ?? [];
+            }
+
             foreach (var head in heads)
+            {
                 _last[head.TenantId] = head;
+                // After the file: a mark must never be ahead of what is there.
+                await sessions.Open(new TenantScope(head.TenantId, null)).QueryAsync(
+                    new NpgsqlBatchCommand("SELECT aiaspire.note_signed_head($1)") { Parameters = { Parameter.Of(head.Sequence) } }, static _ => { }, cancellationToken);
+            }
         }
 
         // Only now: what failed above is asked for again.
         _since = started - CommitLag;
+    }
+
+    /// <summary>Chains with entries beyond the last head that we know of.</summary>
+    private async Task<List<(Guid Tenant, long Sequence, byte[] Hash, long Mark)>> GrownAsync(CancellationToken cancellationToken)
+    {
+        var grown = new List<(Guid Tenant, long Sequence, byte[] Hash, long Mark)>();
+        await sessions.CallFunctionAsync(
+            "SELECT tenant_id, sequence, hash, signed_sequence FROM aiaspire.audit_heads_since($1)",
+            row => grown.Add((row.GetGuid(0), row.GetInt64(1), row.GetFieldValue<byte[]>(2), row.GetInt64(3))),
+            cancellationToken,
+            new NpgsqlParameter<DateTime> { TypedValue = _since.UtcDateTime });
+        // What we know was committed before this query ran, so a head behind it has lost entries.
+        foreach (var (tenant, sequence, _, _) in grown)
+            if (_last.TryGetValue(tenant, out var last) && last.Sequence > sequence && _broken.Add(tenant))
+                LogBroken(logger, tenant, sequence + 1);
+        grown.RemoveAll(h => _last.TryGetValue(h.Tenant, out var last) && last.Sequence >= h.Sequence);
+        return grown;
     }
 
     private async Task<HeadsFileLock> LockAsync(CancellationToken cancellationToken)
@@ -123,15 +141,33 @@ internal sealed partial class HeadExporter(
     /// <summary>Takes in what other replicas signed meanwhile.</summary>
     private void ReadOn(HeadsFileLock held)
     {
-        if (held.Length < _position)
+        if (!held.TailAt(_position).AsSpan().SequenceEqual(_tail))
         {
             LogShrunk(logger, file.Path);
             _position = 0;
+            // What was signed must be in the file: memory is no proof to anyone.
+            _last.Clear();
         }
 
-        foreach (var head in held.ReadFrom(ref _position))
+        var heads = held.ReadFrom(ref _position);
+        _tail = held.TailAt(_position) ?? [];
+        foreach (var head in heads)
             if (head is not null && head.IsSignedBy(key) && !(_last.TryGetValue(head.TenantId, out var last) && last.Sequence >= head.Sequence))
                 _last[head.TenantId] = head;
+    }
+
+    /// <summary>
+    /// Whether heads of this chain were signed that the file does not have any more. Without them nothing says that the chain is still the
+    /// one that was signed, so a new signature would be a false one.
+    /// </summary>
+    private bool LacksHeads(Guid tenant, long mark)
+    {
+        var signed = _last.GetValueOrDefault(tenant)?.Sequence ?? 0;
+        if (signed >= mark)
+            return false;
+        if (_broken.Add(tenant))
+            LogHeadsMissing(logger, tenant, signed + 1, mark, file.Path);
+        return !options.Value.AcceptMissingHeads;
     }
 
     private async Task<bool> ContinuesAsync(Guid tenant, long sequence, byte[] hash, CancellationToken cancellationToken)
@@ -158,10 +194,13 @@ internal sealed partial class HeadExporter(
     [LoggerMessage(Level = LogLevel.Critical, Message = "The audit chain of tenant {Tenant} is broken at {Sequence}; no head of it is signed any more. Verify it: POST /v1/audit/verify")]
     private static partial void LogBroken(ILogger logger, Guid tenant, long sequence);
 
+    [LoggerMessage(Level = LogLevel.Critical, Message = "Signed heads {First} to {Last} of the audit chain of tenant {Tenant} are missing in {Path}. Bring the file back from its copy; until then no head of this chain is signed")]
+    private static partial void LogHeadsMissing(ILogger logger, Guid tenant, long first, long last, string path);
+
     [LoggerMessage(Level = LogLevel.Error, Message = "Audit heads could not be written to {Path}; the next attempt follows")]
     private static partial void LogFailed(ILogger logger, string path, Exception exception);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The audit heads file {Path} has become shorter")]
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The audit heads file {Path} is not the one that was written: it is gone, shorter or changed")]
     private static partial void LogShrunk(ILogger logger, string path);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Stopped while audit heads were written; the next start writes them")]

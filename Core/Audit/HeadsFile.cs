@@ -62,8 +62,19 @@ internal sealed class HeadsFile(string path)
 
 internal sealed class HeadsFileLock(FileStream stream) : IDisposable
 {
-    /// <summary>Length in bytes.</summary>
-    public long Length => stream.Length;
+    /// <summary>More than a line, and with its signature.</summary>
+    private const int TailBytes = 512;
+
+    /// <summary>The last bytes before a position, by which a file that lost lines is told from one that only grew; null past its end.</summary>
+    public byte[]? TailAt(long position)
+    {
+        if (stream.Length < position)
+            return null;
+        var tail = new byte[Math.Min(TailBytes, position)];
+        stream.Position = position - tail.Length;
+        stream.ReadExactly(tail);
+        return tail;
+    }
 
     /// <summary>The heads from this position to the end, and the position after them.</summary>
     public List<SignedHead?> ReadFrom(ref long position)

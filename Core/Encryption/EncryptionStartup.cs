@@ -6,11 +6,13 @@ namespace AiAspire.Core.Encryption;
 /// <summary>
 /// Before any other service of the host starts, and so before it is ready: the master key answers, and no erased user's key is there.
 /// </summary>
-internal sealed class EncryptionStartup(IMasterKey masterKey, TombstoneReplay replay, NpgsqlDataSource keyStore) : IHostedLifecycleService
+internal sealed class EncryptionStartup(IMasterKey masterKey, MasterKeyUses uses, TombstoneReplay replay, NpgsqlDataSource keyStore) : IHostedLifecycleService
 {
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
-        await masterKey.CurrentKeyIdAsync(cancellationToken);
+        var current = await masterKey.CurrentKeyIdAsync(cancellationToken);
+        await using (var connection = await keyStore.OpenConnectionAsync(cancellationToken))
+            await uses.NoteAsync(connection, current, cancellationToken);
         await replay.RunAsync(keyStore, cancellationToken);
     }
 

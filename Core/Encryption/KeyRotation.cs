@@ -1,4 +1,7 @@
 using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using AiAspire.Core.Audit;
+using AiAspire.Core.Data;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -16,22 +19,36 @@ public sealed class KeyRotation
 
     private readonly NpgsqlDataSource _keyStore;
     private readonly IMasterKey _masterKey;
+    private readonly MasterKeyUses _uses;
     private readonly TenantKeys _tenantKeys;
+    private readonly DataProtectionKeys _dataProtection;
     private readonly TombstoneFile _tombstones;
+    private readonly KeyAudit _audit;
     private readonly EncryptionOptions _options;
 
-    internal KeyRotation(NpgsqlDataSource keyStore, IMasterKey masterKey, TenantKeys tenantKeys, TombstoneFile tombstones, IOptions<EncryptionOptions> options)
+    internal KeyRotation(
+        NpgsqlDataSource keyStore,
+        IMasterKey masterKey,
+        MasterKeyUses uses,
+        TenantKeys tenantKeys,
+        DataProtectionKeys dataProtection,
+        TombstoneFile tombstones,
+        KeyAudit audit,
+        IOptions<EncryptionOptions> options)
     {
         _keyStore = keyStore;
         _masterKey = masterKey;
+        _uses = uses;
         _tenantKeys = tenantKeys;
+        _dataProtection = dataProtection;
         _tombstones = tombstones;
+        _audit = audit;
         _options = options.Value;
     }
 
     /// <summary>
-    /// Wraps anew, under the current master key, every tenant key (and the key that authenticates the tombstone file) that an earlier
-    /// one wrapped. When it has ended without error, the earlier master key is needed only for old key-store backups.
+    /// Wraps anew, under the current master key, every tenant key (and Data Protection key, and the key that authenticates the tombstone
+    /// file) that an earlier one wrapped. When it has ended without error, the earlier master key is needed only for old key-store backups.
     /// </summary>
     /// <param name="batchSize">Rows read at a time; the next run goes on with what is left.</param>
     /// <param name="cancellationToken">Stops between two keys.</param>
@@ -41,8 +58,22 @@ public sealed class KeyRotation
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batchSize);
         var currentId = await _masterKey.CurrentKeyIdAsync(cancellationToken);
-        await _tombstones.RewrapAsync(currentId, cancellationToken);
-        await using var connection = await _keyStore.OpenConnectionAsync(cancellationToken);
+        return await _audit.RecordAsync(
+            new KeyOperation(TenantScope.PlatformTenantId, AuditActions.MasterKeyRewrap, "master_key", currentId),
+            async token =>
+            {
+                await using var connection = await _keyStore.OpenConnectionAsync(token);
+                await _uses.NoteAsync(connection, currentId, token);
+                await _tombstones.RewrapAsync(currentId, token);
+                var dataProtection = await _dataProtection.RewrapAsync(connection, currentId, token);
+                var tenantKeys = await RewrapTenantKeysAsync(connection, currentId, batchSize, token);
+                return (tenantKeys, new JsonObject { ["tenant_keys"] = tenantKeys, ["data_protection_keys"] = dataProtection });
+            },
+            cancellationToken);
+    }
+
+    private async Task<int> RewrapTenantKeysAsync(NpgsqlConnection connection, string currentId, int batchSize, CancellationToken cancellationToken)
+    {
         var rewrapped = 0;
         var failed = new List<string>();
         Exception? firstFailure = null;
@@ -61,7 +92,7 @@ public sealed class KeyRotation
             {
                 try
                 {
-                    rewrapped += await RewrapAsync(connection, row, cancellationToken);
+                    rewrapped += await RewrapAsync(connection, row, currentId, cancellationToken);
                 }
                 catch (CryptographicException e)
                 {
@@ -82,10 +113,24 @@ public sealed class KeyRotation
     /// Gives a user a new key for new content. It is used once every replica has had to read it: after
     /// <see cref="EncryptionOptions.KeyCacheSeconds"/>, which must therefore be the same everywhere, and 5 s.
     /// </summary>
+    /// <param name="tenantId">The user's tenant.</param>
+    /// <param name="userId">The user.</param>
+    /// <param name="by">Who asked for it; stands in the audit log.</param>
+    /// <param name="cancellationToken">Cancels.</param>
     /// <returns>The new version.</returns>
     /// <exception cref="UserKeyDestroyedException">The user was erased.</exception>
     /// <exception cref="InvalidOperationException">The user has no key yet.</exception>
-    public async Task<int> RotateUserKeyAsync(Guid tenantId, Guid userId, CancellationToken cancellationToken)
+    public Task<int> RotateUserKeyAsync(Guid tenantId, Guid userId, AuditActor by, CancellationToken cancellationToken)
+        => _audit.RecordAsync(
+            new KeyOperation(tenantId, AuditActions.UserKeyRotate, "user", userId.ToString()) { By = by },
+            async token =>
+            {
+                var version = await RotateUserKeyAsync(tenantId, userId, token);
+                return (version, new JsonObject { ["version"] = version });
+            },
+            cancellationToken);
+
+    private async Task<int> RotateUserKeyAsync(Guid tenantId, Guid userId, CancellationToken cancellationToken)
     {
         await using var connection = await _keyStore.OpenConnectionAsync(cancellationToken);
         var tenantRow = await _tenantKeys.NewestAsync(connection, tenantId, cancellationToken);
@@ -137,9 +182,21 @@ public sealed class KeyRotation
 
     /// <summary>Seals anew, under the tenant's newest key, every user key that an older one sealed; goes on where an earlier run stopped.</summary>
     /// <returns>How many user keys were sealed anew.</returns>
-    public async Task<int> RewrapUserKeysAsync(Guid tenantId, int batchSize = DefaultBatch, CancellationToken cancellationToken = default)
+    public Task<int> RewrapUserKeysAsync(Guid tenantId, int batchSize = DefaultBatch, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(batchSize);
+        return _audit.RecordAsync(
+            new KeyOperation(tenantId, AuditActions.UserKeysRewrap, "tenant", tenantId.ToString()),
+            async token =>
+            {
+                var keys = await ResealUserKeysAsync(tenantId, batchSize, token);
+                return (keys, new JsonObject { ["user_keys"] = keys });
+            },
+            cancellationToken);
+    }
+
+    private async Task<int> ResealUserKeysAsync(Guid tenantId, int batchSize, CancellationToken cancellationToken)
+    {
         await using var connection = await _keyStore.OpenConnectionAsync(cancellationToken);
         var tenantRows = await TenantKeys.ReadAsync(connection, tenantId, cancellationToken);
         if (tenantRows is not [.., var newest])
@@ -172,6 +229,15 @@ public sealed class KeyRotation
             rewrapped += rows.Count;
         }
     }
+
+    private Task<int> RewrapAsync(NpgsqlConnection connection, TenantKeyRow row, string currentId, CancellationToken cancellationToken)
+        => _audit.RecordAsync(
+            new KeyOperation(row.TenantId, AuditActions.TenantKeyRewrap, "tenant", row.TenantId.ToString())
+            {
+                Details = new JsonObject { ["version"] = row.Version, ["from"] = row.Wrapped.MasterKeyId, ["to"] = currentId },
+            },
+            async token => (await RewrapAsync(connection, row, token), (JsonObject?)null),
+            cancellationToken);
 
     private async Task<int> RewrapAsync(NpgsqlConnection connection, TenantKeyRow row, CancellationToken cancellationToken)
     {

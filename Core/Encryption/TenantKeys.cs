@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using AiAspire.Core.Audit;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -20,7 +22,7 @@ internal sealed record TenantKeyRow(Guid TenantId, int Version, WrappedKey Wrapp
 /// Tenant keys, which wrap user keys. Unwrapped ones stay in memory as long as user keys do, so that a slow key management system is
 /// asked once per tenant and not once per user.
 /// </summary>
-internal sealed class TenantKeys(IMasterKey masterKey, TimeProvider time, IOptions<EncryptionOptions> options)
+internal sealed class TenantKeys(IMasterKey masterKey, MasterKeyUses uses, KeyAudit audit, TimeProvider time, IOptions<EncryptionOptions> options)
 {
     public const string SelectSql = $"SELECT {TenantKeyRow.Columns} FROM keystore.tenant_keys WHERE tenant_id = $1 ORDER BY key_version";
 
@@ -63,11 +65,25 @@ internal sealed class TenantKeys(IMasterKey masterKey, TimeProvider time, IOptio
     }
 
     /// <summary>Makes a new version of the tenant's key. It does nothing when somebody else made that version meanwhile.</summary>
-    public async Task InsertAsync(NpgsqlConnection connection, Guid tenantId, int version, CancellationToken cancellationToken)
+    public Task InsertAsync(NpgsqlConnection connection, Guid tenantId, int version, CancellationToken cancellationToken)
+        => audit.RecordAsync(
+            new KeyOperation(tenantId, version == 1 ? AuditActions.TenantKeyCreate : AuditActions.TenantKeyRotate, "tenant", tenantId.ToString())
+            {
+                Details = new JsonObject { ["version"] = version },
+            },
+            async token =>
+            {
+                var (made, masterKeyId) = await TryInsertAsync(connection, tenantId, version, token);
+                return (made, new JsonObject { ["made"] = made, ["master_key"] = masterKeyId });
+            },
+            cancellationToken);
+
+    private async Task<(bool Made, string MasterKeyId)> TryInsertAsync(NpgsqlConnection connection, Guid tenantId, int version, CancellationToken cancellationToken)
     {
         var key = RandomNumberGenerator.GetBytes(SealedBox.KeyBytes);
         var wrapped = await masterKey.WrapAsync(key, AssociatedData.OfKey(tenantId, "tenant_keys", tenantId, version), cancellationToken);
         CryptographicOperations.ZeroMemory(key);
+        await uses.NoteAsync(connection, wrapped.MasterKeyId, cancellationToken);
         await using var batch = KeyStoreBatch.Of(connection, tenantId)
             .Add(
                 """
@@ -76,6 +92,7 @@ internal sealed class TenantKeys(IMasterKey masterKey, TimeProvider time, IOptio
                 """,
                 KeyStoreBatch.Id(tenantId), KeyStoreBatch.Number(version), KeyStoreBatch.Bytes(wrapped.Bytes), KeyStoreBatch.Text(wrapped.MasterKeyId));
         await batch.ExecuteNonQueryAsync(cancellationToken);
+        return (batch.BatchCommands[^1].Rows == 1, wrapped.MasterKeyId);
     }
 
     public static async Task<List<TenantKeyRow>> ReadAsync(NpgsqlConnection connection, Guid tenantId, CancellationToken cancellationToken)

@@ -1,3 +1,5 @@
+using System.Text.Json.Nodes;
+using AiAspire.Core.Audit;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 using NpgsqlTypes;
@@ -11,12 +13,16 @@ namespace AiAspire.Core.Encryption;
 public sealed partial class TombstoneReplay
 {
     private const int BatchSize = 1_000;
+    /// <summary>Users that one audit entry names.</summary>
+    private const int UsersPerEntry = 100;
     private readonly TombstoneFile _file;
+    private readonly KeyAudit _audit;
     private readonly ILogger<TombstoneReplay> _logger;
 
-    internal TombstoneReplay(TombstoneFile file, ILogger<TombstoneReplay> logger)
+    internal TombstoneReplay(TombstoneFile file, KeyAudit audit, ILogger<TombstoneReplay> logger)
     {
         _file = file;
+        _audit = audit;
         _logger = logger;
     }
 
@@ -33,15 +39,40 @@ public sealed partial class TombstoneReplay
         else
             LogNoFile(_logger);
 
-        // Notified before the delete commits is notified at the commit: running replicas forget what they hold.
-        await using var delete = KeyStoreBatch.OfAll(connection)
-            .Add("SELECT pg_notify($1, $2)", KeyStoreBatch.Text(KeyChanges.Channel), KeyStoreBatch.Text(KeyChanges.All))
-            .Add("DELETE FROM keystore.user_keys k USING keystore.tombstones t WHERE t.tenant_id = k.tenant_id AND t.user_id = k.user_id");
-        var destroyed = await delete.ExecuteNonQueryAsync(cancellationToken);
+        await using var select = KeyStoreBatch.OfAll(connection)
+            .Add("SELECT DISTINCT k.tenant_id, k.user_id FROM keystore.user_keys k JOIN keystore.tombstones t USING (tenant_id, user_id) ORDER BY 1, 2");
+        var returned = await select.ReadLastAsync(row => (Tenant: row.GetGuid(0), User: row.GetGuid(1)), cancellationToken);
+        var destroyed = 0;
+        foreach (var ofTenant in returned.GroupBy(r => r.Tenant, r => r.User))
+            foreach (var users in ofTenant.Chunk(UsersPerEntry))
+                destroyed += await DestroyAsync(connection, ofTenant.Key, users, cancellationToken);
         if (destroyed > 0)
             LogDestroyed(_logger, destroyed);
         return destroyed;
     }
+
+    private Task<int> DestroyAsync(NpgsqlConnection connection, Guid tenantId, Guid[] users, CancellationToken cancellationToken)
+        => _audit.RecordAsync(
+            new KeyOperation(tenantId, AuditActions.TombstonesReplay, "tenant", tenantId.ToString())
+            {
+                Details = new JsonObject { ["users"] = new JsonArray([.. users.Select(u => (JsonNode)u.ToString())]) },
+            },
+            async token =>
+            {
+                // Notified before the delete commits is notified at the commit: running replicas forget what they hold.
+                await using var delete = KeyStoreBatch.OfAll(connection)
+                    .Add("SELECT pg_notify($1, $2)", KeyStoreBatch.Text(KeyChanges.Channel), KeyStoreBatch.Text(KeyChanges.All))
+                    .Add(
+                        """
+                        DELETE FROM keystore.user_keys k USING keystore.tombstones t
+                        WHERE k.tenant_id = $1 AND k.user_id = ANY($2) AND t.tenant_id = k.tenant_id AND t.user_id = k.user_id
+                        """,
+                        KeyStoreBatch.Id(tenantId), Array(NpgsqlDbType.Uuid, users));
+                await delete.ExecuteNonQueryAsync(token);
+                var versions = (int)delete.BatchCommands[^1].Rows;
+                return (versions, new JsonObject { ["versions"] = versions });
+            },
+            cancellationToken);
 
     private async Task MergeAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {

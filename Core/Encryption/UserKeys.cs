@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+using AiAspire.Core.Audit;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -22,15 +24,17 @@ public sealed class UserKeys
     private readonly NpgsqlDataSource _keyStore;
     private readonly TenantKeys _tenantKeys;
     private readonly TombstoneFile _tombstones;
+    private readonly KeyAudit _audit;
     private readonly TimeProvider _time;
     private readonly EncryptionOptions _options;
     private long _drops;
 
-    internal UserKeys(NpgsqlDataSource keyStore, TenantKeys tenantKeys, TombstoneFile tombstones, TimeProvider time, IOptions<EncryptionOptions> options)
+    internal UserKeys(NpgsqlDataSource keyStore, TenantKeys tenantKeys, TombstoneFile tombstones, KeyAudit audit, TimeProvider time, IOptions<EncryptionOptions> options)
     {
         _keyStore = keyStore;
         _tenantKeys = tenantKeys;
         _tombstones = tombstones;
+        _audit = audit;
         _time = time;
         _options = options.Value;
     }
@@ -47,11 +51,37 @@ public sealed class UserKeys
     /// disk outside the key store. Other replicas are told; one that cannot be told uses the key for at most
     /// <see cref="EncryptionOptions.KeyCacheSeconds"/> more. May be repeated.
     /// </summary>
+    /// <param name="tenantId">The user's tenant.</param>
+    /// <param name="userId">The user.</param>
+    /// <param name="by">Who asked for it; stands in the audit log.</param>
+    /// <param name="cancellationToken">Cancels until the tombstone is on disk.</param>
     /// <exception cref="InvalidOperationException">No <see cref="EncryptionOptions.TombstonesPath"/> is set: the erasure would not outlive a restore.</exception>
-    public async Task DestroyAsync(Guid tenantId, Guid userId, CancellationToken cancellationToken)
+    public async Task DestroyAsync(Guid tenantId, Guid userId, AuditActor by, CancellationToken cancellationToken)
+    {
+        _tombstones.ThrowIfNotConfigured();
+        await _audit.RecordAsync(
+            new KeyOperation(tenantId, AuditActions.UserKeyDestroy, "user", userId.ToString()) { By = by },
+            async token => (true, new JsonObject { ["versions"] = await DestroyAsync(tenantId, userId, token) }),
+            cancellationToken);
+        Drop(tenantId, userId);
+    }
+
+    /// <summary>Whether the user was erased, as the key store has it now.</summary>
+    public async Task<bool> IsDestroyedAsync(Guid tenantId, Guid userId, CancellationToken cancellationToken)
+    {
+        await using var connection = await _keyStore.OpenConnectionAsync(cancellationToken);
+        await using var select = KeyStoreBatch.Of(connection, tenantId)
+            .Add("SELECT 1 FROM keystore.tombstones WHERE tenant_id = $1 AND user_id = $2", KeyStoreBatch.Id(tenantId), KeyStoreBatch.Id(userId));
+        return (await select.ReadLastAsync(row => row.GetInt32(0), cancellationToken)).Count > 0;
+    }
+
+    /// <exception cref="InvalidOperationException">No <see cref="EncryptionOptions.TombstonesPath"/> is set.</exception>
+    public void ThrowIfCannotDestroy() => _tombstones.ThrowIfNotConfigured();
+
+    /// <returns>How many versions of the key there were.</returns>
+    private async Task<int> DestroyAsync(Guid tenantId, Guid userId, CancellationToken cancellationToken)
     {
         var tombstone = new Tombstone(tenantId, userId, _time.GetUtcNow());
-        _tombstones.ThrowIfNotConfigured();
         await using var connection = await _keyStore.OpenConnectionAsync(cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
         await using var destroy = KeyStoreBatch.Of(connection, tenantId)
@@ -65,7 +95,7 @@ public sealed class UserKeys
         // Before the commit: a tombstone too many destroys what somebody asked to be destroyed; one too few brings it back.
         await _tombstones.AppendAsync([tombstone], cancellationToken);
         await transaction.CommitAsync(CancellationToken.None);
-        Drop(tenantId, userId);
+        return (int)destroy.BatchCommands[^2].Rows;
     }
 
     /// <summary>Forgets a user's cached key; what is being loaded now is used once and not kept.</summary>
@@ -139,7 +169,18 @@ public sealed class UserKeys
         return await reader.ReadAsync(cancellationToken) ? throw new UserKeyDestroyedException(userId) : (user, tenant);
     }
 
-    private async Task CreateAsync(NpgsqlConnection connection, Guid tenantId, Guid userId, CancellationToken cancellationToken)
+    private Task CreateAsync(NpgsqlConnection connection, Guid tenantId, Guid userId, CancellationToken cancellationToken)
+        => _audit.RecordAsync(
+            new KeyOperation(tenantId, AuditActions.UserKeyCreate, "user", userId.ToString()),
+            async token =>
+            {
+                var made = await TryCreateAsync(connection, tenantId, userId, token);
+                return (made, new JsonObject { ["made"] = made });
+            },
+            cancellationToken);
+
+    /// <returns>False when somebody else made it first, or the user was erased.</returns>
+    private async Task<bool> TryCreateAsync(NpgsqlConnection connection, Guid tenantId, Guid userId, CancellationToken cancellationToken)
     {
         const int First = 1;
         var tenantRow = await _tenantKeys.NewestAsync(connection, tenantId, cancellationToken);
@@ -158,6 +199,7 @@ public sealed class UserKeys
                 KeyStoreBatch.Id(tenantId), KeyStoreBatch.Id(userId), KeyStoreBatch.Number(First), KeyStoreBatch.Bytes(wrapped),
                 KeyStoreBatch.Number(tenantRow.Version));
         await batch.ExecuteNonQueryAsync(cancellationToken);
+        return batch.BatchCommands[^1].Rows == 1;
     }
 
     private void DropExpired()

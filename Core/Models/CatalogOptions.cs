@@ -51,6 +51,9 @@ public sealed class ProviderOptions
     /// <summary>For OpenAI's wire with its version, as SDKs take it (<c>https://api.openai.com/v1</c>); for Anthropic's without.</summary>
     public Uri? BaseAddress { get; init; }
 
+    /// <summary>Permits a plain http address beyond this machine, for a model server in an encrypted network of one's own.</summary>
+    public bool AllowPlaintext { get; init; }
+
     /// <summary>The provider's models are offered only when this is set; <c>none</c> for servers that ask for no key.</summary>
     public string? ApiKey { get; init; }
 

@@ -2,6 +2,7 @@ using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace AiAspire.Core.Providers;
 
@@ -55,6 +56,7 @@ public static class ProvidersRegistration
             })
             .SetHandlerLifetime(Timeout.InfiniteTimeSpan);
         configureHttp(http);
+        services.AddSingleton<IValidateOptions<CatalogOptions>, ProviderTransport>();
         services.AddSingleton<OpenAiProvider>();
         services.AddChatClientProvider(ProviderWire.OpenAI, new ChatClientBinding(SdkChatClients.OpenAi, static _ => null));
         services.AddChatClientProvider(ProviderWire.Anthropic, new ChatClientBinding(SdkChatClients.Anthropic, SdkChatClients.FindUnsupportedByAnthropic));

@@ -68,6 +68,9 @@ public sealed record Entitlements(
 /// <param name="message">For people; never repeats a credential.</param>
 public sealed class IdentityException(string code, string message, bool forbidden = false) : Exception(message)
 {
+    /// <summary>The code for a user who was erased, for good (410).</summary>
+    public const string UserErased = "user_erased";
+
     public string Code { get; } = code;
 
     /// <summary>True: known, but not allowed (403). False: not identified (401).</summary>

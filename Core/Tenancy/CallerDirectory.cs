@@ -129,6 +129,8 @@ public sealed class CallerDirectory(TenantSessions sessions, KeyUses keyUses, Ti
             cancellationToken);
         if (user is null)
             throw new IdentityException("unknown_user", "The user of this credential no longer exists.");
+        if (user.ErasedAt is not null)
+            throw new IdentityException(IdentityException.UserErased, "This user was erased.", forbidden: true);
         if (tenant.Status != AccountStatus.Active)
             throw new IdentityException("tenant_suspended", $"The tenant '{tenant.Slug}' is suspended.", forbidden: true);
         if (user.Status != AccountStatus.Active)

@@ -76,6 +76,9 @@ public sealed class User : IUserOwned
     public required Guid Pseudonym { get; init; }
 
     public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>Since when the user is erased; the row stays, so that a credential that still names them is refused.</summary>
+    public DateTimeOffset? ErasedAt { get; init; }
 }
 
 /// <summary>An API key, of a user or of a whole tenant. The key itself is shown once and never stored.</summary>

@@ -1,4 +1,6 @@
 using System.ComponentModel.DataAnnotations;
+using AiAspire.ServiceDefaults.Transport;
+using Microsoft.Extensions.Options;
 
 namespace AiAspire.Evaluator.Service;
 
@@ -15,6 +17,9 @@ internal sealed class EvaluatorOptions
     [Required]
     public string TargetUrl { get; set; } = "http://api";
 
+    /// <summary>Permits a plain http address beyond this machine, when the network itself is encrypted.</summary>
+    public bool AllowPlaintext { get; set; }
+
     /// <summary>Where results are kept, one file per evaluation.</summary>
     [Required]
     public string DataPath { get; set; } = Path.Combine(".aiaspire", "evaluations");
@@ -29,4 +34,13 @@ internal sealed class EvaluatorOptions
     /// <summary>Calls under way at once. Default 4.</summary>
     [Range(1, 64)]
     public int Parallelism { get; set; } = 4;
+}
+
+/// <summary>The key and the answers must not cross a network in the clear.</summary>
+internal sealed class TargetTransport(IConfiguration configuration) : IValidateOptions<EvaluatorOptions>
+{
+    public ValidateOptionsResult Validate(string? name, EvaluatorOptions options)
+        => !options.AllowPlaintext && Uri.TryCreate(options.TargetUrl, UriKind.Absolute, out var target) && PlaintextRule.Breaks(target, configuration)
+            ? ValidateOptionsResult.Fail($"Evaluator:TargetUrl is {target}, another machine without TLS: use https, or set Evaluator:AllowPlaintext=true when the network itself is encrypted.")
+            : ValidateOptionsResult.Success;
 }

@@ -118,6 +118,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("bigint")
                         .HasColumnName("sequence");
 
+                    b.Property<long>("SignedSequence")
+                        .HasColumnType("bigint")
+                        .HasColumnName("signed_sequence");
+
                     b.HasKey("TenantId")
                         .HasName("audit_heads_pkey");
 
@@ -948,6 +952,10 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset?>("ErasedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("erased_at");
 
                     b.Property<string>("ExternalId")
                         .IsRequired()

@@ -31,6 +31,22 @@ CREATE TABLE IF NOT EXISTS keystore.tombstones (
     PRIMARY KEY (tenant_id, user_id)
 );
 
+-- Keys with which web pages protect cookies and tokens (ASP.NET Core Data Protection): XML whose secret the master key has sealed. They
+-- belong to no tenant, and lie here and not with the content for the same reason as all other keys.
+CREATE TABLE IF NOT EXISTS keystore.data_protection_keys (
+    key_id        uuid PRIMARY KEY,
+    friendly_name text NOT NULL,
+    xml           text NOT NULL,
+    created_at    timestamptz NOT NULL
+);
+
+-- Which master key was current since when; each change is told to the audit log.
+CREATE TABLE IF NOT EXISTS keystore.master_key_uses (
+    use           integer PRIMARY KEY CHECK (use > 0),
+    master_key_id text NOT NULL,
+    since         timestamptz NOT NULL
+);
+
 -- own_tenant: the processes at work. maintenance: re-wrapping and the replay of tombstones, which go over all tenants and say so.
 DO $$
 DECLARE
@@ -50,6 +66,15 @@ BEGIN
                 USING ((SELECT current_setting(''app.reach'', true)) = ''key_maintenance'')
                 WITH CHECK ((SELECT current_setting(''app.reach'', true)) = ''key_maintenance'')', table_name);
     END LOOP;
+    FOREACH table_name IN ARRAY ARRAY['data_protection_keys', 'master_key_uses'] LOOP
+        EXECUTE format('ALTER TABLE keystore.%I ENABLE ROW LEVEL SECURITY', table_name);
+        EXECUTE format('ALTER TABLE keystore.%I FORCE ROW LEVEL SECURITY', table_name);
+        EXECUTE format('DROP POLICY IF EXISTS maintenance ON keystore.%I', table_name);
+        EXECUTE format(
+            'CREATE POLICY maintenance ON keystore.%I TO aiaspire_keys
+                USING ((SELECT current_setting(''app.reach'', true)) = ''key_maintenance'')
+                WITH CHECK ((SELECT current_setting(''app.reach'', true)) = ''key_maintenance'')', table_name);
+    END LOOP;
 END
 $$;
 
@@ -58,3 +83,5 @@ GRANT USAGE ON SCHEMA keystore TO aiaspire_keys;
 GRANT SELECT, INSERT, DELETE, UPDATE (wrapped_key, tenant_key_version) ON keystore.user_keys TO aiaspire_keys;
 GRANT SELECT, INSERT, UPDATE (wrapped_key, master_key_id) ON keystore.tenant_keys TO aiaspire_keys;
 GRANT SELECT, INSERT ON keystore.tombstones TO aiaspire_keys;
+GRANT SELECT, INSERT, UPDATE (xml) ON keystore.data_protection_keys TO aiaspire_keys;
+GRANT SELECT, INSERT ON keystore.master_key_uses TO aiaspire_keys;

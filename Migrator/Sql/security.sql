@@ -297,8 +297,8 @@ BEGIN
     IF v_tenant IS NULL THEN
         RAISE EXCEPTION 'an audit entry needs the tenant of a session' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    INSERT INTO aiaspire.audit_heads (tenant_id, sequence, hash, at)
-        VALUES (v_tenant, 0, decode(repeat('00', 32), 'hex'), now()) ON CONFLICT DO NOTHING;
+    INSERT INTO aiaspire.audit_heads (tenant_id, sequence, hash, at, signed_sequence)
+        VALUES (v_tenant, 0, decode(repeat('00', 32), 'hex'), now(), 0) ON CONFLICT DO NOTHING;
     SELECT h.sequence + 1, h.hash INTO v_sequence, v_prev FROM aiaspire.audit_heads h WHERE h.tenant_id = v_tenant FOR UPDATE;
     IF EXISTS (SELECT FROM aiaspire.audit_entries e WHERE e.tenant_id = v_tenant AND e.entry_id = p_entry) THEN
         RETURN;
@@ -329,14 +329,23 @@ END
 $$;
 
 -- Heads are signed by a service that serves all tenants; a head says how many entries there are and nothing of what they tell.
-CREATE OR REPLACE FUNCTION aiaspire.audit_heads_since(p_since timestamptz) RETURNS TABLE (tenant_id uuid, sequence bigint, hash bytea)
+CREATE OR REPLACE FUNCTION aiaspire.audit_heads_since(p_since timestamptz) RETURNS TABLE (tenant_id uuid, sequence bigint, hash bytea, signed_sequence bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
     AS $$
-        SELECT h.tenant_id, h.sequence, h.hash FROM aiaspire.audit_heads h WHERE h.at >= p_since AND h.sequence > 0;
+        SELECT h.tenant_id, h.sequence, h.hash, h.signed_sequence FROM aiaspire.audit_heads h WHERE h.at >= p_since AND h.sequence > 0;
+    $$;
+
+-- Up to where the session's chain has a head signed outside the database. It only rises: a heads file that is gone shows by it.
+CREATE OR REPLACE FUNCTION aiaspire.note_signed_head(p_sequence bigint) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        UPDATE aiaspire.audit_heads h SET signed_sequence = p_sequence
+        WHERE h.tenant_id = aiaspire.tenant_id() AND h.signed_sequence < p_sequence AND p_sequence <= h.sequence;
     $$;
 
 ALTER FUNCTION aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.audit_heads_since(timestamptz) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.note_signed_head(bigint) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_tenants(uuid, integer) OWNER TO aiaspire_functions;
@@ -348,8 +357,8 @@ ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_fu
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
     aiaspire.delete_expired_conversations(integer), aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb),
-    aiaspire.audit_heads_since(timestamptz), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer),
-    aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
+    aiaspire.audit_heads_since(timestamptz), aiaspire.note_signed_head(bigint), aiaspire.list_tenants(uuid, integer),
+    aiaspire.delete_expired_idempotency_keys(integer), aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────

@@ -13,18 +13,19 @@ namespace AiAspire.ServiceDefaults.Health;
 /// <c>/health</c>: ready for traffic (every check). <c>/alive</c>: worth keeping (checks tagged <see cref="LiveTag"/>, which
 /// must not ask other processes, or an outage of theirs restarts us). Both anonymous: probes carry no credentials.
 /// </summary>
-internal static class HealthEndpoints
+public static class HealthEndpoints
 {
-    public const string LiveTag = "live";
+    internal const string LiveTag = "live";
     private const string HealthPath = "/health";
     private const string AlivePath = "/alive";
     private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(5);
 
+    /// <summary>Whether the path is one of the two.</summary>
     public static bool IsProbe(PathString path) =>
         path.StartsWithSegments(HealthPath, StringComparison.OrdinalIgnoreCase)
         || path.StartsWithSegments(AlivePath, StringComparison.OrdinalIgnoreCase);
 
-    public static void AddDefaultHealthChecks(this IHostApplicationBuilder builder)
+    internal static void AddDefaultHealthChecks(this IHostApplicationBuilder builder)
     {
         builder.Services.AddHealthChecks().AddCheck("self", static () => HealthCheckResult.Healthy(), [LiveTag]);
         builder.Services.PostConfigure<HealthCheckServiceOptions>(static options =>
@@ -38,7 +39,7 @@ internal static class HealthEndpoints
         });
     }
 
-    public static void MapHealthEndpoints(this IEndpointRouteBuilder endpoints)
+    internal static void MapHealthEndpoints(this IEndpointRouteBuilder endpoints)
     {
         Map(HealthPath, static _ => true);
         Map(AlivePath, static check => check.Tags.Contains(LiveTag));

@@ -13,6 +13,7 @@ namespace AiAspire.ServiceDefaults;
 /// <summary>PostgreSQL as every process uses it: one pooled data source per connection, logged, traced, health-checked.</summary>
 public static class PostgresExtensions
 {
+    private const string PlaintextSetting = "Database:AllowPlaintext";
     private static readonly TimeSpan HealthTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>
@@ -34,7 +35,7 @@ public static class PostgresExtensions
             .Configure<IConfiguration>((options, configuration) =>
             {
                 options.ConnectionString = configuration.GetConnectionString(connectionName);
-                options.AllowPlaintext = configuration.GetValue("Database:AllowPlaintext", defaultValue: false);
+                options.AllowPlaintext = configuration.GetValue(PlaintextSetting, defaultValue: false);
             })
             .ValidateOnStart();
         services.AddSingleton<IValidateOptions<PostgresConnectionOptions>>(new PostgresConnectionRules(connectionName));
@@ -60,6 +61,22 @@ public static class PostgresExtensions
             tags: ["ready"],
             timeout: HealthTimeout));
         return builder;
+    }
+
+    /// <summary>A connection string under the same rules, for a process that opens connections of its own.</summary>
+    /// <exception cref="OptionsValidationException">It is missing or refused; one sentence says why.</exception>
+    public static string GetSafePostgres(this IConfiguration configuration, string connectionName)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        var options = new PostgresConnectionOptions
+        {
+            ConnectionString = configuration.GetConnectionString(connectionName),
+            AllowPlaintext = configuration.GetValue(PlaintextSetting, defaultValue: false),
+        };
+        var result = new PostgresConnectionRules(connectionName).Validate(connectionName, options);
+        return result.Failed
+            ? throw new OptionsValidationException(connectionName, typeof(PostgresConnectionOptions), result.Failures)
+            : options.ConnectionString!;
     }
 
     private sealed class PostgresHealthCheck(NpgsqlDataSource source) : IHealthCheck

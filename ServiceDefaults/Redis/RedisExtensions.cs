@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using StackExchange.Redis;
 
 namespace AiAspire.ServiceDefaults;
@@ -16,9 +17,9 @@ public static class RedisExtensions
 
     /// <summary>
     /// Registers the <see cref="IConnectionMultiplexer"/> of <c>ConnectionStrings:{connectionName}</c> as a singleton. A server
-    /// that is away at start-up does not stop the process: it connects in the background and readiness waits for it.
+    /// that is away at start-up does not stop the process: it connects in the background and readiness waits for it. The process
+    /// refuses to start on a missing string, and on plaintext to another machine unless <c>Redis:AllowPlaintext</c>.
     /// </summary>
-    /// <exception cref="InvalidOperationException">The connection string is missing.</exception>
     public static TBuilder AddRedis<TBuilder>(this TBuilder builder, string connectionName)
         where TBuilder : IHostApplicationBuilder
     {
@@ -26,15 +27,20 @@ public static class RedisExtensions
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionName);
         var services = builder.Services;
 
+        services.AddOptions<RedisConnectionOptions>(connectionName)
+            .Configure<IConfiguration>((options, configuration) =>
+            {
+                options.ConnectionString = configuration.GetConnectionString(connectionName);
+                options.AllowPlaintext = configuration.GetValue("Redis:AllowPlaintext", defaultValue: false);
+            })
+            .ValidateOnStart();
+        services.AddSingleton<IValidateOptions<RedisConnectionOptions>>(new RedisConnectionRules(connectionName));
         services.TryAddSingleton<RedisTracing>();
         services.AddHostedService<RedisTraceDrain>();
         services.AddSingleton<IConnectionMultiplexer>(provider =>
         {
-            var connectionString = provider.GetRequiredService<IConfiguration>().GetConnectionString(connectionName);
-            if (string.IsNullOrWhiteSpace(connectionString))
-                throw new InvalidOperationException($"The connection string '{connectionName}' is missing or empty. Set it, for "
-                    + $"example by the environment variable ConnectionStrings__{connectionName}.");
-            var options = ConfigurationOptions.Parse(connectionString);
+            var checkedOptions = provider.GetRequiredService<IOptionsMonitor<RedisConnectionOptions>>().Get(connectionName);
+            var options = ConfigurationOptions.Parse(checkedOptions.ConnectionString!);
             options.AbortOnConnectFail = false;
             options.ClientName ??= builder.Environment.ApplicationName;
             options.LoggerFactory = provider.GetRequiredService<ILoggerFactory>();

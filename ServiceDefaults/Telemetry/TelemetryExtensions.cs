@@ -1,6 +1,7 @@
 using System.Reflection;
 using AiAspire.ServiceDefaults.Health;
 using AiAspire.ServiceDefaults.Logging;
+using AiAspire.ServiceDefaults.Transport;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -44,8 +45,9 @@ internal static class TelemetryExtensions
 
         // Spans and log records that nobody collects are not made. Trace ids still cross processes and stand in every log line: the
         // runtime keeps the trace context of each request by itself.
-        if (string.IsNullOrWhiteSpace(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
+        if (builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] is not { } endpoint || string.IsNullOrWhiteSpace(endpoint))
             return;
+        ThrowIfReadable(endpoint, builder.Configuration);
         telemetry
             .WithLogging(static logs => logs.AddProcessor(static services =>
                 new ScrubbingLogProcessor(services.GetRequiredService<ILogScrubber>())))
@@ -57,6 +59,16 @@ internal static class TelemetryExtensions
                 .AddNpgsql())
             // The exporter comes last: processors run in the order they were added.
             .UseOtlpExporter();
+    }
+
+    private static void ThrowIfReadable(string endpoint, IConfiguration configuration)
+    {
+        if (Uri.TryCreate(endpoint, UriKind.Absolute, out var address) && PlaintextRule.Breaks(address, configuration)
+            && !configuration.GetValue("Telemetry:AllowPlaintext", defaultValue: false))
+        {
+            throw new InvalidOperationException($"OTEL_EXPORTER_OTLP_ENDPOINT is {address}, another machine without TLS: use https, "
+                + "or set Telemetry:AllowPlaintext=true when the network itself is encrypted.");
+        }
     }
 
     private static void Describe(ResourceBuilder resource, IHostApplicationBuilder builder)

@@ -24,6 +24,8 @@ internal sealed record BenchOptions
           --only non-stream|stream one way of delivery instead of both
           --paths direct,YARP,Api  some of the paths only, for profiling one of them
           --json FILE              every single measurement as JSON
+        dotnet run -c Release --project tests/Bench -- database [FILE]
+          what row-level security and encryption cost, and query plans over a million rows; rewrites that section of FILE (docs/benchmarks.md)
         """;
 
     private const string NonStream = "non-stream";

@@ -1,16 +1,11 @@
 using System.Globalization;
 using AiAspire.Bench;
+using AiAspire.Bench.Database;
 
 if (args is [YarpPeer.Verb, var upstream])
 {
     await YarpPeer.RunAsync(new Uri(upstream));
     return 0;
-}
-
-if (!BenchOptions.TryParse(args, out var options, out var problem))
-{
-    await Console.Error.WriteLineAsync($"{problem}\n\n{BenchOptions.Usage}");
-    return 2;
 }
 
 using var stop = new CancellationTokenSource();
@@ -21,6 +16,18 @@ Console.CancelKeyPress += (_, e) =>
 };
 
 var time = TimeProvider.System;
+if (args is [DatabaseBench.Verb, .. var files] && files.Length <= 1)
+{
+    await DatabaseBench.RunAsync(files.FirstOrDefault(), time, Say, stop.Token);
+    return 0;
+}
+
+if (!BenchOptions.TryParse(args, out var options, out var problem))
+{
+    await Console.Error.WriteLineAsync($"{problem}\n\n{BenchOptions.Usage}");
+    return 2;
+}
+
 var facts = await MachineFacts.ReadAsync(time, stop.Token);
 await using var whole = await WholeApplication.StartAsync(time, Say, stop.Token);
 await using var yarp = await YarpPeer.StartAsync(whole.Upstream, stop.Token);

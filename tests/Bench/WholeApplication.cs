@@ -29,6 +29,15 @@ internal sealed class WholeApplication : IAsyncDisposable
 
     private WholeApplication(DistributedApplication app, NpgsqlDataSource superuser) => (_app, _superuser) = (app, superuser);
 
+    /// <summary>The content database, past all policies.</summary>
+    public NpgsqlDataSource Superuser => _superuser;
+
+    public string ContentConnection { get; private init; } = "";
+
+    public string KeyStoreConnection { get; private init; } = "";
+
+    public string MasterKeyFile => DevelopmentSecrets.In(_app.DataFolder).MasterKeyFile;
+
     public Uri Upstream => _app.GetEndpoint("sim-openai");
 
     public Uri Api => _app.GetEndpoint("api");
@@ -55,7 +64,12 @@ internal sealed class WholeApplication : IAsyncDisposable
         await app.ResourceNotifications.WaitForResourceHealthyAsync("evaluator", either.Token);
         var connection = await app.GetConnectionStringAsync("aiaspire", cancellationToken)
             ?? throw new InvalidOperationException("The database 'aiaspire' has no connection string.");
-        var whole = new WholeApplication(app, NpgsqlDataSource.Create(connection)) { ApiKey = key };
+        var whole = new WholeApplication(app, NpgsqlDataSource.Create(connection))
+        {
+            ApiKey = key,
+            ContentConnection = connection,
+            KeyStoreConnection = await app.GetConnectionStringAsync("keystore", cancellationToken) ?? throw new InvalidOperationException("The database 'keystore' has no connection string."),
+        };
         await whole.LimitAsync(cancellationToken);
         say($"Ready: the Api is process {app.GetResourceProcessId("api")}.");
         return whole;

@@ -51,12 +51,47 @@ internal sealed class AuditChain : IDisposable
             await ExportAsync();
     }
 
+    private string HeadsFile => Path.Combine(Path.GetDirectoryName(DevelopmentSecrets.In(_application.App.DataFolder).MasterKeyFile)!, "audit-heads.jsonl");
+
+    /// <summary>Takes this chain's lines out of the heads file, or puts them back.</summary>
+    /// <returns>The lines that were taken out.</returns>
+    public async Task<string[]> EditHeadsAsync(string[]? putBack = null)
+    {
+        string[] mine = [];
+        await Wait.UntilAsync(
+            "the heads file to be free",
+            async () =>
+            {
+                try
+                {
+                    await using var file = new FileStream(HeadsFile, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+                    using var reader = new StreamReader(file, leaveOpen: true);
+                    var lines = (await reader.ReadToEndAsync()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+                    mine = [.. lines.Where(l => l.Contains(TenantId.ToString(), StringComparison.Ordinal))];
+                    var kept = lines.Except(mine, StringComparer.Ordinal).Concat(putBack ?? []);
+                    file.SetLength(0);
+                    await using var writer = new StreamWriter(file);
+                    foreach (var line in kept)
+                        await writer.WriteAsync(line + "\n");
+                    return true;
+                }
+                catch (IOException)
+                {
+                    // A replica is writing; tried again.
+                    return false;
+                }
+            },
+            _application,
+            "api");
+        return mine;
+    }
+
     /// <summary>Waits until a head of at least this sequence is signed outside the database.</summary>
     public Task SignedAsync(long sequence) => Wait.UntilAsync(
         $"a signed head of {Slug} at {sequence}",
         async () =>
         {
-            var file = Path.Combine(Path.GetDirectoryName(DevelopmentSecrets.In(_application.App.DataFolder).MasterKeyFile)!, "audit-heads.jsonl");
+            var file = HeadsFile;
             if (!File.Exists(file))
                 return false;
             await using var stream = OpenShared(file);

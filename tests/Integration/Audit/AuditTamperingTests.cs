@@ -77,6 +77,43 @@ public sealed class AuditTamperingTests(RunningApplication application)
         Assert.Equal("rewritten", found.GetProperty("fault").GetString());
     }
 
+    [Fact]
+    public async Task Heads_taken_out_of_the_file_are_missed_and_the_chain_is_signed_no_more_until_they_are_back()
+    {
+        using var chain = await AuditChain.CreateAsync(application);
+        using var other = await AuditChain.CreateAsync(application);
+        await chain.GrowAsync(Length);
+        await chain.SignedAsync(Length);
+        await Wait.UntilAsync(
+            "the mark of the signed head",
+            async () =>
+            {
+                await using var superuser = await application.OpenSuperuserAsync();
+                return await superuser.ScalarAsync<long>("SELECT signed_sequence FROM aiaspire.audit_heads WHERE tenant_id = $1", chain.TenantId) == Length;
+            },
+            application,
+            "api");
+
+        var taken = await chain.EditHeadsAsync();
+        Assert.NotEmpty(taken);
+        await chain.FindAsync("heads_missing", 1);
+
+        // Every replica passes by while both chains have grown; a new signature would hide that the old ones are gone.
+        for (var round = 0; round < 3; round++)
+        {
+            await chain.GrowAsync(1);
+            await other.GrowAsync(1);
+            await other.SignedAsync(round + 1);
+        }
+
+        await chain.FindAsync("heads_missing", 1);
+
+        await chain.EditHeadsAsync(putBack: taken);
+        await chain.GrowAsync(1);
+        await chain.SignedAsync(Length + 6);
+        Assert.True((await chain.VerifyAsync()).GetProperty("intact").GetBoolean());
+    }
+
     [Theory]
     [InlineData("UPDATE aiaspire.audit_entries SET action = 'x'")]
     [InlineData("DELETE FROM aiaspire.audit_entries")]

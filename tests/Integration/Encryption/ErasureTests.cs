@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using AiAspire.AppHost;
+using AiAspire.Core.Audit;
 using AiAspire.Core.Encryption;
 using AiAspire.Integration.Application;
 using Aspire.Hosting.Testing;
@@ -48,7 +49,7 @@ public sealed class ErasureTests(RunningApplication application) : IDisposable
         Assert.Contains(erased.Canary, await DecryptAsync(replica, live, erased), StringComparison.Ordinal);
 
         await using (var eraser = await ReplicaAsync(keyStore: null))
-            await eraser.Users.DestroyAsync(erased.TenantId, erased.UserId, Cancelled);
+            await eraser.Users.DestroyAsync(erased.TenantId, erased.UserId, AuditActor.System, Cancelled);
 
         // Told, not timed out: well before the cache's minute is over, and not only where the key was destroyed.
         await Wait.UntilAsync("the api to forget the key", async () => (await ReadAsync(erased)).Status == HttpStatusCode.Gone, application, "api", TimeSpan.FromSeconds(10));
@@ -91,11 +92,11 @@ public sealed class ErasureTests(RunningApplication application) : IDisposable
         await using var live = await application.OpenSuperuserAsync();
         var author = await WriteAsync(live, "repeated");
         await using var replica = await ReplicaAsync(keyStore: null);
-        await replica.Users.DestroyAsync(author.TenantId, author.UserId, Cancelled);
-        await replica.Users.DestroyAsync(author.TenantId, author.UserId, Cancelled);
+        await replica.Users.DestroyAsync(author.TenantId, author.UserId, AuditActor.System, Cancelled);
+        await replica.Users.DestroyAsync(author.TenantId, author.UserId, AuditActor.System, Cancelled);
 
         await Assert.ThrowsAsync<UserKeyDestroyedException>(async () => await replica.Users.GetAsync(author.TenantId, author.UserId, Cancelled));
-        await Assert.ThrowsAsync<UserKeyDestroyedException>(() => replica.Rotation.RotateUserKeyAsync(author.TenantId, author.UserId, Cancelled));
+        await Assert.ThrowsAsync<UserKeyDestroyedException>(() => replica.Rotation.RotateUserKeyAsync(author.TenantId, author.UserId, AuditActor.System, Cancelled));
         await using var keys = await application.OpenSuperuserAsync("keystore");
         Assert.Equal(0, await keys.ScalarAsync<long>("SELECT count(*) FROM keystore.user_keys WHERE user_id = $1", author.UserId));
     }
@@ -109,9 +110,9 @@ public sealed class ErasureTests(RunningApplication application) : IDisposable
         var notAFolder = Path.Combine(_backups.FullName, "file");
         await File.WriteAllTextAsync(notAFolder, "", Cancelled);
         await using var replica = await ReplicaAsync(keyStore: null, ("TombstonesPath", Path.Combine(notAFolder, "tombstones.jsonl")));
-        await Assert.ThrowsAnyAsync<IOException>(() => replica.Users.DestroyAsync(author.TenantId, author.UserId, Cancelled));
+        await Assert.ThrowsAnyAsync<IOException>(() => replica.Users.DestroyAsync(author.TenantId, author.UserId, AuditActor.System, Cancelled));
         await using var without = await ReplicaAsync(keyStore: null, ("TombstonesPath", null));
-        await Assert.ThrowsAsync<InvalidOperationException>(() => without.Users.DestroyAsync(author.TenantId, author.UserId, Cancelled));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => without.Users.DestroyAsync(author.TenantId, author.UserId, AuditActor.System, Cancelled));
 
         Assert.Contains(author.Canary, await DecryptAsync(replica, live, author), StringComparison.Ordinal);
     }
@@ -207,7 +208,14 @@ public sealed class ErasureTests(RunningApplication application) : IDisposable
             }.ConnectionString;
         }
 
-        return new KeyStoreReplica(keyStore, [("MasterKeyFile", secrets.MasterKeyFile), ("TombstonesPath", secrets.TombstonesFile), .. settings]);
+        return new KeyStoreReplica(await AuditAsync(), keyStore, [("MasterKeyFile", secrets.MasterKeyFile), ("TombstonesPath", secrets.TombstonesFile), .. settings]);
+    }
+
+    /// <summary>The content database as the processes reach it.</summary>
+    private async Task<string> AuditAsync()
+    {
+        await using var made = await application.OpenAsAsync("aiaspire_app");
+        return new NpgsqlConnectionStringBuilder(await application.App.GetConnectionStringAsync("aiaspire")) { Username = "test_aiaspire_app", Password = "test" }.ConnectionString;
     }
 
     private sealed record Author(Guid TenantId, Guid UserId, string ExternalId, Guid ConversationId, string Canary);

@@ -1,4 +1,6 @@
+using AiAspire.Api.DataProtection;
 using AiAspire.Core.Encryption;
+using Microsoft.AspNetCore.DataProtection;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -12,23 +14,28 @@ internal sealed class KeyStoreReplica : IAsyncDisposable
     private readonly ServiceProvider _services;
     private bool _started;
 
+    /// <param name="content">Connection string of the content database, which holds the audit log.</param>
     /// <param name="keyStore">Connection string of the key store.</param>
     /// <param name="encryption">Settings of the section <c>Encryption</c>; of two with the same name the later holds.</param>
-    public KeyStoreReplica(string keyStore, params (string Key, string? Value)[] encryption)
+    public KeyStoreReplica(string content, string keyStore, params (string Key, string? Value)[] encryption)
     {
         var services = new ServiceCollection();
         services.AddSingleton<IConfiguration>(new ConfigurationBuilder()
             .AddInMemoryCollection(encryption.GroupBy(s => s.Key).Select(s => KeyValuePair.Create($"Encryption:{s.Key}", s.Last().Value)))
             .Build());
         services.AddLogging();
+        services.AddSingleton(_ => NpgsqlDataSource.Create(content));
         services.AddKeyedSingleton(EncryptionRegistration.KeyStoreConnection, (_, _) => NpgsqlDataSource.Create(keyStore));
         services.AddContentEncryption();
+        services.AddSharedKeyRing();
         _services = services.BuildServiceProvider();
     }
 
     public UserKeys Users => _services.GetRequiredService<UserKeys>();
 
     public KeyRotation Rotation => _services.GetRequiredService<KeyRotation>();
+
+    public IDataProtectionProvider DataProtection => _services.GetRequiredService<IDataProtectionProvider>();
 
     public IMasterKey MasterKey => _services.GetRequiredService<IMasterKey>();
 

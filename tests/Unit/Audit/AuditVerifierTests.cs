@@ -114,6 +114,16 @@ public sealed class AuditVerifierTests
         await FindAsync(chain, AuditFault.ForgedHead, 5);
     }
 
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(1, 4)]
+    public async Task Heads_that_were_signed_and_are_not_in_the_file_are_missed(int left, long sequence)
+    {
+        var chain = Chain.Of(9, 3, 7);
+        chain.Heads.RemoveRange(left, chain.Heads.Count - left);
+        await FindAsync(chain, AuditFault.HeadsMissing, sequence);
+    }
+
     [Fact]
     public async Task Heads_of_other_tenants_and_lines_cut_by_a_crash_do_not_matter()
     {
@@ -132,6 +142,7 @@ public sealed class AuditVerifierTests
         var found = await AuditVerifier.VerifyAsync(
             Chain.Tenant,
             [],
+            mark: 0,
             chain.Key,
             after => (reads++ == 0 ? chain : late).Entries.Where(e => e.Sequence > after).ToAsyncEnumerable(),
             () => Task.FromResult(late.Head));

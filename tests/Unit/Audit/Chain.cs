@@ -15,6 +15,9 @@ internal sealed class Chain
 
     public AuditHead? Head { get; set; }
 
+    /// <summary>Up to where a head was signed, as the database remembers it.</summary>
+    public long Mark { get; set; }
+
     public HeadSigningKey Key { get; } = HeadSigningKey.Create();
 
     public static Chain Of(int length, params int[] signedAt)
@@ -59,8 +62,12 @@ internal sealed class Chain
     public AuditHead HeadOf(int sequence)
         => new() { TenantId = Tenant, Sequence = sequence, Hash = Entries[sequence - 1].Hash, At = Start };
 
-    public void Sign(int sequence) => Heads.Add(SignedHead.Sign(Key, Tenant, sequence, Entries[sequence - 1].Hash, Start));
+    public void Sign(int sequence)
+    {
+        Heads.Add(SignedHead.Sign(Key, Tenant, sequence, Entries[sequence - 1].Hash, Start));
+        Mark = Math.Max(Mark, sequence);
+    }
 
     public Task<AuditVerification> VerifyAsync() => AuditVerifier.VerifyAsync(
-        Tenant, Heads, Key, after => Entries.Where(e => e.Sequence > after).OrderBy(e => e.Sequence).ToAsyncEnumerable(), () => Task.FromResult(Head));
+        Tenant, Heads, Mark, Key, after => Entries.Where(e => e.Sequence > after).OrderBy(e => e.Sequence).ToAsyncEnumerable(), () => Task.FromResult(Head));
 }

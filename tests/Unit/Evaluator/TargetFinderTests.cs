@@ -31,9 +31,9 @@ public sealed class TargetFinderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("http://h:1", "http://h:1/v1/")]
-    [InlineData("http://h:1/", "http://h:1/v1/")]
-    [InlineData("http://h:1/v1", "http://h:1/v1/")]
+    [InlineData("https://h:1", "https://h:1/v1/")]
+    [InlineData("https://h:1/", "https://h:1/v1/")]
+    [InlineData("https://h:1/v1", "https://h:1/v1/")]
     [InlineData("https://h/openai/v1/", "https://h/openai/v1/")]
     public void An_address_without_a_path_means_v1(string url, string expected) =>
         Assert.Equal(expected, TargetFinder.Find(url, null, _ => null).BaseAddress.ToString());
@@ -44,8 +44,8 @@ public sealed class TargetFinderTests : IDisposable
         WriteRunFile("""{"api":"http://127.0.0.1:5123","developmentKey":"sk-dev-1"}""");
         string? Environment(string name) => name switch { "OPENAI_API_KEY" => "sk-company", _ => null };
 
-        Assert.Equal("sk-own", TargetFinder.Find("http://h", "sk-own", Environment).ApiKey);
-        Assert.Equal("sk-company", TargetFinder.Find("http://h", null, Environment).ApiKey);
+        Assert.Equal("sk-own", TargetFinder.Find("https://h", "sk-own", Environment).ApiKey);
+        Assert.Equal("sk-company", TargetFinder.Find("https://h", null, Environment).ApiKey);
         // The company's key does not go to the local application.
         Assert.Equal("sk-dev-1", TargetFinder.Find(null, null, Environment, _root.FullName).ApiKey);
         Assert.Equal("sk-x", TargetFinder.Find(null, null, name => name == "AIASPIRE_API_KEY" ? "sk-x" : null, _root.FullName).ApiKey);

@@ -1,5 +1,6 @@
 using AiAspire.ServiceDefaults;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -28,6 +29,9 @@ public sealed class PostgresConnectionTests
 
         Assert.Contains("'main'", refusal.Message, StringComparison.Ordinal);
         Assert.Contains(reason, refusal.Message, StringComparison.Ordinal);
+        // The same for those who open connections of their own.
+        var own = Assert.Throws<OptionsValidationException>(() => app.Services.GetRequiredService<IConfiguration>().GetSafePostgres("main"));
+        Assert.Equal(refusal.Message, own.Message);
     }
 
     [Theory]
