@@ -29,7 +29,10 @@ builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddIdempotency();
-builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddJobs();
+builder.Services.AddScoped<JobReader>();
+builder.Services.AddSingleton<JobEventSignal>();
+builder.Services.AddHostedService(provider => provider.GetRequiredService<JobEventSignal>());
 builder.Services.AddAudit();
 builder.Services.AddIdentity();
 builder.Services.AddScoped<Administration>();
@@ -70,5 +73,6 @@ admin.MapTenants();
 admin.MapUsers();
 admin.MapTiers();
 admin.MapApiKeys();
+admin.MapDeadLetters();
 
 app.Run();

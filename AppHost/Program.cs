@@ -50,11 +50,11 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api", "Idempotency")
+    .WithSettings("Api", "Idempotency", "Jobs")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
-    .WithSettings("Workers", "Schedules")
-    .WithReplicas(2);
+    .WithSettings("Workers", "Schedules", "Jobs")
+    .WithReplicas(int.Parse(builder.Configuration["WorkerReplicas"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)
     .WithReference(api)

@@ -36,8 +36,11 @@ public sealed partial class CallBooks(TenantSessions sessions, UserKeys userKeys
     {
         var latency = time.GetElapsedTime(call.StartTimestamp);
         var batch = new TenantBatch();
-        batch.AddSettlement(call, outcome, time.GetUtcNow(), latency);
-        batch.AddMessages(call, cipher, time);
+        // What will be done again leaves its attempts in the ledger and nothing else.
+        var counts = outcome == "succeeded" || (call.EndUnfinished?.Invoke(batch) ?? true);
+        batch.AddSettlement(call, outcome, time.GetUtcNow(), latency, counts);
+        if (counts)
+            batch.AddMessages(call, cipher, time);
         if (outcome == "succeeded")
             call.AlsoSettle?.Invoke(batch);
         for (var attempt = 1; ; attempt++)

@@ -12,9 +12,9 @@ public sealed class ChatPipeline
 {
     private readonly ChatNext _entry;
 
-    public ChatPipeline(SettleStep settle, KillSwitchStep killSwitch, AdmitStep admit, LimitStep limit, RouteStep route)
+    public ChatPipeline(SettleStep settle, KillSwitchStep killSwitch, AdmitStep admit, CostCeilingStep ceiling, LimitStep limit, RouteStep route)
     {
-        IChatStep[] steps = [settle, killSwitch, admit, limit, route];
+        IChatStep[] steps = [settle, killSwitch, admit, ceiling, limit, route];
         ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
         foreach (var step in steps.Reverse())
         {
@@ -48,6 +48,7 @@ public static class ChatRegistration
         services.AddLimits();
         services.AddSingleton<TokenCounter>();
         services.AddSingleton<AdmitStep>();
+        services.AddSingleton<CostCeilingStep>();
         services.AddSingleton<RouteStep>();
         services.AddSingleton<ChatMetrics>();
         services.AddSingleton<ICallBooks, CallBooks>();

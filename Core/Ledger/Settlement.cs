@@ -30,13 +30,13 @@ public static class Settlement
 
     /// <summary>
     /// Adds the closing of every attempt and the request's own row, and sets <see cref="ChatCall.ChargedCost"/>. A request is charged
-    /// for the attempt that served it; what failed attempts cost is ours.
+    /// for the attempt that served it; what failed attempts cost is ours, and so is what will be done again (not <paramref name="charged"/>).
     /// </summary>
-    public static void AddSettlement(this TenantBatch batch, ChatCall call, string outcome, DateTimeOffset now, TimeSpan latency)
+    public static void AddSettlement(this TenantBatch batch, ChatCall call, string outcome, DateTimeOffset now, TimeSpan latency, bool charged = true)
     {
         foreach (var attempt in call.Attempts)
             batch.Add(CloseAttemptSql, CloseParameters(call, attempt, now));
-        var served = call.Served;
+        var served = charged ? call.Served : null;
         var usage = served?.Usage ?? default;
         call.ChargedCost = served?.Cost ?? 0;
         batch.Add(

@@ -62,6 +62,15 @@ public sealed class ChatCall
 
     /// <summary>Statements to run in the settling transaction, such as the completion of a job. They throw to undo the whole.</summary>
     public Action<TenantBatch>? AlsoSettle { get; init; }
+
+    /// <summary>
+    /// For work that is done again when it fails: adds to the settling transaction of a call that did not succeed what ends the work with it,
+    /// and says whether it is ended. Only then is the call charged. Null: a caller who leaves pays for what was delivered.
+    /// </summary>
+    public Func<TenantBatch, bool>? EndUnfinished { get; init; }
+
+    /// <summary>US dollars that the call may cost its caller at most; null: no ceiling.</summary>
+    public decimal? CostCeiling { get; init; }
 }
 
 /// <summary>A target and the price that holds for this request.</summary>

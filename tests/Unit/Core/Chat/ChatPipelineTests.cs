@@ -136,6 +136,7 @@ public sealed class ChatPipelineTests : IDisposable
             new SettleStep(_books),
             new KillSwitchStep(_switches),
             new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat),
+            new CostCeilingStep(),
             new LimitStep(new TokenLimiter(_servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance),
             new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time));
         return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));
