@@ -61,8 +61,7 @@ internal static class DeadLetterEndpoints
     private static async Task<Ok<RedriveResponse>> RedriveAsync(
         Guid id, HttpContext http, Administration administration, JobNotifier notifier, IOptions<JobOptions> options, [FromQuery(Name = Administration.TenantQuery)] Guid? tenantId, CancellationToken cancellationToken)
     {
-        if (await MoveAsync(id, most: 1, http, administration, notifier, options.Value, tenantId, cancellationToken) == 0)
-            throw Administration.NotFound("dead letter", "id");
+        await MoveAsync(id, most: 1, http, administration, notifier, options.Value, tenantId, cancellationToken);
         return TypedResults.Ok(new RedriveResponse("redrive", 1, HasMore: false));
     }
 
@@ -81,6 +80,8 @@ internal static class DeadLetterEndpoints
             async (db, entry, token) =>
             {
                 var count = await DeadLetters.RedriveAsync(db, id, most, TimeSpan.FromHours(options.DeadlineHours), token);
+                if (id is not null && count == 0)
+                    throw Administration.NotFound("dead letter", "id");
                 return (count, entry with { Action = AuditActions.JobsRedriven, TargetKind = "job", TargetId = id?.ToString(), Details = new JsonObject { ["count"] = count } });
             },
             cancellationToken);
