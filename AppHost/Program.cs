@@ -54,7 +54,7 @@ var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName:
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithSettings("Workers", "Schedules", "Jobs")
-    .WithReplicas(int.Parse(builder.Configuration["WorkerReplicas"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
+    .WithReplicas(int.Parse(builder.Configuration["Replicas:Workers"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)
     .WithReference(api)

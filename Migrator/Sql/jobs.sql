@@ -166,7 +166,7 @@ BEGIN
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
         error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
     SELECT d.tenant_id, d.user_id, d.job_id, d.kind, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, p_cost,
-        CASE p_state WHEN 'Failed' THEN d.payload END, p_result, p_error_code, p_error_message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
+        CASE p_state WHEN 'Failed' THEN d.payload END, p_result, p_error_code, p_error_message, d.trace_parent, p_lease, d.created_at, d.started_at, clock_timestamp()
     FROM done d;
     -- Also when the commit's answer was lost and the transaction comes again.
     IF NOT FOUND AND NOT EXISTS (

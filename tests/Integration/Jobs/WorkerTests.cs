@@ -110,7 +110,9 @@ public sealed class WorkerTests(RunningApplication application)
         await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 1000 } });
         using var many = application.Developer();
         using var few = application.Client(application.UserKey("carol"));
-        var jobs = await Task.WhenAll(Enumerable.Range(0, Backlog).Select(i => many.QueueChatAsync($"say exactly: {i}", "sim-reasoning")));
+        var jobs = new Guid[Backlog];
+        await Parallel.ForAsync(0, Backlog, new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = Cancelled }, async (i, _) =>
+            jobs[i] = await many.QueueChatAsync($"say exactly: {i}", "sim-reasoning"));
 
         var lone = await few.OverAsync(await few.QueueChatAsync("say exactly: alone", "sim-reasoning"), application);
 
@@ -121,11 +123,46 @@ public sealed class WorkerTests(RunningApplication application)
             WHERE j.job_id = ANY ($1) AND j.started_at > $2 AND j.started_at < $3
             """,
             jobs, lone.GetProperty("created_at").GetDateTimeOffset().UtcDateTime, lone.GetProperty("started_at").GetDateTimeOffset().UtcDateTime);
-        var waiting = await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE job_id = ANY ($1)", jobs);
-        Assert.True(waiting > Slots, $"only {waiting} of {Backlog} still wait: there was nothing to be held up by");
         Assert.True(ahead <= Slots, $"{ahead} jobs of the other tenant were started before the lone one");
         foreach (var id in jobs)
             Assert.Equal("succeeded", (await many.OverAsync(id, application)).Status());
+        var behind = await database.ScalarAsync<long>(
+            "SELECT count(*) FROM aiaspire.job_history WHERE job_id = ANY ($1) AND started_at > $2", jobs, lone.GetProperty("started_at").GetDateTimeOffset().UtcDateTime);
+        Assert.True(behind >= Slots, $"only {behind} of {Backlog} were started after it: there was nothing to be held up by");
+    }
+
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task Who_does_not_hold_the_lease_can_do_nothing_to_a_running_job()
+    {
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 3000 } });
+        using var client = application.Developer();
+        var id = await client.QueueChatAsync("say exactly: fenced", "sim-reasoning");
+        await application.ReplicaOfAsync(id);
+        await using var superuser = await application.OpenSuperuserAsync();
+        var (tenant, user, lease) = Assert.Single(await superuser.ListAsync(
+            "SELECT tenant_id, user_id, lease_token FROM aiaspire.jobs WHERE job_id = $1", r => (r.GetGuid(0), r.GetGuid(1), r.GetGuid(2)), id));
+        var old = Guid.CreateVersion7(TimeProvider.System.GetUtcNow());
+        await using var app = await application.OpenAsAsync("aiaspire_app");
+        await using (var transaction = await app.BeginTransactionAsync(Cancelled))
+        {
+            await app.ExecuteAsync("SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', $2, true), set_config('app.reach', 'user', true)", tenant.ToString(), user.ToString());
+            Assert.True(await app.ScalarAsync<bool>("SELECT aiaspire.release_job($1, $2, $3, $4, interval '0', 0, 0, NULL) IS NULL", tenant, user, id, old));
+            Assert.Equal(0, await app.ScalarAsync<long>(
+                "SELECT count(*) FROM aiaspire.renew_jobs(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::uuid], ARRAY[$4::uuid], interval '1 minute')", tenant, user, id, old));
+            Assert.Equal(0, await app.ScalarAsync<long>(
+                """
+                SELECT count(*) FROM aiaspire.finish_jobs(ARRAY[$1::uuid], ARRAY[$2::uuid], ARRAY[$3::uuid], ARRAY[$4::uuid],
+                    ARRAY['Succeeded'], ARRAY[NULL::bytea], ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[0::numeric])
+                """,
+                tenant, user, id, old));
+            var fenced = await Assert.ThrowsAsync<Npgsql.PostgresException>(() => app.ExecuteAsync(
+                "SELECT aiaspire.finish_job($1, $2, $3, $4, 'Succeeded', NULL, NULL, NULL, 0)", tenant, user, id, old));
+            Assert.Equal("AI001", fenced.SqlState);
+        }
+
+        Assert.Equal(lease, await superuser.ScalarAsync<Guid>("SELECT lease_token FROM aiaspire.jobs WHERE job_id = $1", id));
+        Assert.Equal(("succeeded", 1), ((await client.OverAsync(id, application)).Status(), (await client.JobAsync(id)).GetProperty("tries").GetInt32()));
     }
 
     /// <summary>What a killed process left open is the reconciler's to close; the ledger's own test wants none.</summary>
