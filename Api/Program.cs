@@ -72,6 +72,7 @@ admin.MapKillSwitches();
 admin.MapTenants();
 admin.MapUsers();
 admin.MapTiers();
+admin.MapBudgets();
 admin.MapApiKeys();
 admin.MapDeadLetters();
 

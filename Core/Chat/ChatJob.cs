@@ -40,14 +40,8 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
             StartTimestamp = time.GetTimestamp(),
             CostCeiling = job.MaxCost,
             AlsoSettle = batch => End(batch, new JobEnd(
-                JobState.Succeeded, cipher.Encrypt(answer.ToJson(), ClaimedJob.ResultPlace(job.JobId)), Cost: call!.ChargedCost ?? 0)),
-            EndUnfinished = batch =>
-            {
-                if (run.Ending is not { } ending)
-                    return false;
-                End(batch, ending with { Cost = call!.Served?.Cost ?? 0 });
-                return true;
-            },
+                JobState.Succeeded, cipher.Encrypt(answer.ToJson(), ClaimedJob.ResultPlace(job.JobId)), Cost: call!.Served?.Cost ?? 0)),
+            EndUnfinished = () => run.Ending is { } ending ? batch => End(batch, ending with { Cost = call!.Served?.Cost ?? 0 }) : null,
         };
         try
         {

@@ -46,6 +46,7 @@ public sealed partial class JobEventLog : IAsyncDisposable
     private double? _progress;
     private Task _writing = Task.CompletedTask;
     private long _sequence;
+    private (long Sequence, byte[] Data)? _rest;
 
     internal JobEventLog(
         ClaimedJob job, TenantSessions sessions, UserKeys userKeys, TimeSpan interval, TimeProvider time, ILogger<JobEventLog> logger)
@@ -90,12 +91,16 @@ public sealed partial class JobEventLog : IAsyncDisposable
         _closing.Dispose();
     }
 
-    /// <summary>Adds what is not written yet to the transaction that ends the job, so that listeners have it all before they hear of the end.</summary>
+    /// <summary>
+    /// Adds what is not written yet to the transaction that ends the job, so that listeners have it all before they hear of the end. The same
+    /// again when that transaction is repeated.
+    /// </summary>
     public void AddRest(TenantBatch batch, ContentCipher cipher)
     {
-        var (data, _) = Take();
-        if (data is not null)
-            AddInsert(batch, data, cipher);
+        if (_rest is null && Take().Data is { } data)
+            _rest = (Interlocked.Increment(ref _sequence), data);
+        if (_rest is { } rest)
+            AddInsert(batch, rest.Sequence, rest.Data, cipher);
     }
 
     private void Start()
@@ -129,7 +134,7 @@ public sealed partial class JobEventLog : IAsyncDisposable
     {
         var batch = new TenantBatch().Add(LazyCommitSql);
         if (data is not null)
-            AddInsert(batch, data, await _userKeys.GetAsync(_job.TenantId, _job.UserId, CancellationToken.None));
+            AddInsert(batch, Interlocked.Increment(ref _sequence), data, await _userKeys.GetAsync(_job.TenantId, _job.UserId, CancellationToken.None));
         if (progress is { } done)
         {
             batch.Add(
@@ -140,18 +145,14 @@ public sealed partial class JobEventLog : IAsyncDisposable
         await _sessions.Open(_job.Scope).ExecuteAsync(batch, CancellationToken.None);
     }
 
-    private void AddInsert(TenantBatch batch, byte[] data, ContentCipher cipher)
-    {
-        var sequence = Interlocked.Increment(ref _sequence);
-        batch.Add(
-            InsertSql,
-            Parameter.Of(_job.TenantId),
-            Parameter.Of(_job.UserId),
-            Parameter.Of(_job.JobId),
-            Parameter.Of(sequence),
-            Parameter.Of(cipher.Encrypt(data, ClaimedJob.EventPlace(_job.JobId, sequence))),
-            Parameter.Of(_job.LeaseToken));
-    }
+    private void AddInsert(TenantBatch batch, long sequence, byte[] data, ContentCipher cipher) => batch.Add(
+        InsertSql,
+        Parameter.Of(_job.TenantId),
+        Parameter.Of(_job.UserId),
+        Parameter.Of(_job.JobId),
+        Parameter.Of(sequence),
+        Parameter.Of(cipher.Encrypt(data, ClaimedJob.EventPlace(_job.JobId, sequence))),
+        Parameter.Of(_job.LeaseToken));
 
     /// <summary>The pieces as one JSON object: <c>{"try":1,"chunks":[…]}</c>.</summary>
     private (byte[]? Data, double? Progress) Take()

@@ -48,6 +48,12 @@ public sealed class ChatCall
     /// <summary>What is left of the tightest window after this call was reserved; for the response headers.</summary>
     public LimitState? Limit { get; set; }
 
+    /// <summary>When the call had ended, for the counters and for the ledger alike.</summary>
+    public DateTimeOffset? EndedAt { get; set; }
+
+    /// <summary>Ends, and never fails, when the limits' counters know what the call used; settling runs beside it and waits for it.</summary>
+    public Task CountersSettled { get; set; } = Task.CompletedTask;
+
     /// <summary>Every call made to a provider, in order.</summary>
     public List<Attempt> Attempts { get; } = [];
 
@@ -64,10 +70,10 @@ public sealed class ChatCall
     public Action<TenantBatch>? AlsoSettle { get; init; }
 
     /// <summary>
-    /// For work that is done again when it fails: adds to the settling transaction of a call that did not succeed what ends the work with it,
-    /// and says whether it is ended. Only then is the call charged. Null: a caller who leaves pays for what was delivered.
+    /// For work that is done again when it fails: asked when the call did not succeed for what ends the work all the same, in the settling
+    /// transaction; null when it will be done again. Only what ends is charged. Not set: a caller who leaves pays for what was delivered.
     /// </summary>
-    public Func<TenantBatch, bool>? EndUnfinished { get; init; }
+    public Func<Action<TenantBatch>?>? EndUnfinished { get; init; }
 
     /// <summary>US dollars that the call may cost its caller at most; null: no ceiling.</summary>
     public decimal? CostCeiling { get; init; }
