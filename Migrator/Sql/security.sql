@@ -1,4 +1,5 @@
--- Who may see what. The one place for policies, grants and SECURITY DEFINER functions; applied anew after every migration, in one
+-- Who may see what. The one place for policies, grants and SECURITY DEFINER functions (those of the queue have their text in jobs.sql and
+-- their rights here); applied anew after every migration, in one
 -- transaction, as the owner.
 --
 -- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach come from settings that
