@@ -33,7 +33,10 @@ builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddIdempotency();
-builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddJobs();
+builder.Services.AddScoped<JobReader>();
+builder.Services.AddSingleton<JobEventSignal>();
+builder.Services.AddHostedService(provider => provider.GetRequiredService<JobEventSignal>());
 builder.Services.AddAudit();
 builder.Services.AddIdentity();
 builder.Services.AddSingleton<UserErasure>();
@@ -71,5 +74,6 @@ admin.MapTiers();
 admin.MapBudgets();
 admin.MapCache();
 admin.MapApiKeys();
+admin.MapDeadLetters();
 
 app.Run();

@@ -45,9 +45,11 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
         await using (var db = new AiAspireDb(DataRegistration.Options(dataSource), TenantScope.Platform))
             await db.Database.MigrateAsync(cancellationToken);
         await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
+        await PartitionedTables.EnsurePartitionedAsync(connection, cancellationToken);
         await PartitionedTables.EnsureMonthsAsync(connection, time.GetUtcNow(), cancellationToken);
         await QuartzSchema.EnsureAsync(connection, cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await Sql.RunFileAsync(connection, "jobs.sql", cancellationToken);
         await Sql.RunFileAsync(connection, "security.sql", cancellationToken);
         await RowSecurityCheck.ThrowIfUnsafeAsync(connection, AiAspireDb.Schema, cancellationToken);
         await transaction.CommitAsync(cancellationToken);

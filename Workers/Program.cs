@@ -19,18 +19,10 @@ builder.AddRedis("redis");
 
 builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddAudit();
-builder.Services.AddOptions<JobRunnerOptions>()
-    .BindConfiguration(JobRunnerOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
-    .ValidateDataAnnotations()
-    .ValidateOnStart();
 builder.Services.AddIdempotency();
-builder.Services.AddSingleton<JobQueue>();
+builder.Services.AddJobs();
 builder.Services.AddSingleton<IJobHandler, ChatJob>();
-builder.Services.AddSingleton<JobHandlers>();
-builder.Services.AddSingleton<JobExecution>();
-builder.Services.AddSingleton<JobSignal>();
-builder.Services.AddHostedService(provider => provider.GetRequiredService<JobSignal>());
-builder.Services.AddHostedService<JobRunner>();
+builder.Services.AddJobRunner();
 builder.AddSchedules();
 
 var app = builder.Build();

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using AiAspire.Api.Admin;
+using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
@@ -11,89 +13,137 @@ using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Microsoft.EntityFrameworkCore;
 
 namespace AiAspire.Api.Jobs;
 
-/// <param name="Request">A chat completion request, without <c>stream</c>.</param>
-/// <param name="Kind">What to run; <c>chat.completion</c>.</param>
-public sealed record JobRequest(JsonElement Request, string Kind = ChatJob.JobKind);
-
-/// <param name="Status"><c>queued</c>, <c>running</c>, <c>succeeded</c>, <c>failed</c> or <c>cancelled</c>.</param>
-/// <param name="Result">The chat completion, once succeeded.</param>
-/// <param name="Error">Why it failed, or why it waits.</param>
-public sealed record JobResponse(
-    Guid Id, string Object, string Kind, string Status, int Tries, DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt,
-    JsonElement? Result, ErrorDetail? Error);
-
 internal static class JobEndpoints
 {
+    private const int MaxTries = 25;
+    private const decimal MaxCost = 1_000_000;
+
     public static void MapJobs(this IEndpointRouteBuilder v1)
     {
         var jobs = v1.MapGroup("/jobs").WithTags("Jobs");
-        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion.").Produces<ErrorBody>(StatusCodes.Status400BadRequest).ClaimsKeyItself();
+        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion.")
+            .Produces<ErrorBody>(StatusCodes.Status400BadRequest).Produces<ErrorBody>(StatusCodes.Status413PayloadTooLarge).ClaimsKeyItself();
+        jobs.MapGet("/", ListAsync).WithName("listJobs").WithSummary("Your jobs, newest first, without their results.");
         jobs.MapGet("/{id:guid}", GetAsync).WithName("retrieveJob").WithSummary("A job of yours, with its result.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+        jobs.MapPost("/{id:guid}/cancel", CancelAsync).WithName("cancelJob").WithSummary("Cancel a job of yours: at once when it waits, within seconds when it runs.")
+            .Produces<ErrorBody>(StatusCodes.Status404NotFound);
+        jobs.MapGet("/{id:guid}/events", JobEventStream.FollowAsync).WithName("followJob")
+            .WithSummary("Follow a job of yours: its states, and the tokens of a streamed request as they come. Reconnect with Last-Event-ID.")
+            .Produces(StatusCodes.Status200OK, contentType: "text/event-stream").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 
+    public static WireException NotFound() => new(404, "invalid_request_error", "not_found", "You have no job with this id.", "id");
+
     private static async Task<Accepted<JobResponse>> CreateAsync(
-        JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, ModelCatalog catalog,
-        IdempotencyStore idempotency, UserKeys userKeys, CancellationToken cancellationToken)
+        JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, JobReader reader, ModelCatalog catalog,
+        IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time, CancellationToken cancellationToken)
     {
-        var payload = Validate(job, caller.Value, catalog);
+        var spec = Validate(job, caller.Value, catalog, time.GetUtcNow());
         var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
         if (key is null)
-            return Accepted(await queue.EnqueueAsync(session, job.Kind, payload, inTheSame: null, cancellationToken), job.Kind);
-        var start = await idempotency.BeginAsync(caller.Value, "POST /v1/jobs", key, payload, RequestIds.Of(http), cancellationToken);
+            return await AcceptedAsync((await queue.EnqueueAsync(session, spec, inTheSame: null, cancellationToken)).JobId);
+        var start = await idempotency.BeginAsync(
+            caller.Value, "POST /v1/jobs", key, JsonSerializer.SerializeToUtf8Bytes(job, JsonSerializerOptions.Web), RequestIds.Of(http), cancellationToken);
         if (start.Replay is { } stored)
-            return Accepted(new Guid(stored), job.Kind);
+            return await AcceptedAsync(new Guid(stored));
         await using var claim = start.Claim!;
         var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
         try
         {
             // Job and stored answer are one transaction: a retry finds both or neither.
-            return Accepted(
-                await queue.EnqueueAsync(session, job.Kind, payload, (db, id, token) => claim.CompleteAsync(db, cipher, id.ToByteArray(), token), cancellationToken), job.Kind);
+            var queued = await queue.EnqueueAsync(session, spec, (batch, id) => claim.AddCompletion(batch, cipher, id.ToByteArray()), cancellationToken);
+            return await AcceptedAsync(queued.JobId);
         }
         catch
         {
             await claim.ReleaseAsync(CancellationToken.None);
             throw;
         }
+
+        async Task<Accepted<JobResponse>> AcceptedAsync(Guid id)
+        {
+            var view = await reader.FindAsync(id, cancellationToken)
+                // Its tenant's retention has run: what it was is known, what became of it is not.
+                ?? new JobView { JobId = id, Kind = spec.Kind, State = JobState.Queued, Priority = spec.Priority, CreatedAt = TimeOrderedIds.TimeOf(id) };
+            return TypedResults.Accepted($"/v1/jobs/{id}", JobResponse.Of(view, result: null));
+        }
     }
 
-    private static byte[] Validate(JobRequest job, Caller caller, ModelCatalog catalog)
+    private static JobSpec Validate(JobRequest job, Caller caller, ModelCatalog catalog, DateTimeOffset now)
     {
         if (job.Kind != ChatJob.JobKind)
-            throw WireException.BadRequest($"'{job.Kind}' is not a kind of job: use {ChatJob.JobKind}.", "kind", "invalid_value");
+            throw Invalid("kind", $"'{job.Kind}' is not a kind of job: use {ChatJob.JobKind}.");
         if (job.Request.ValueKind != JsonValueKind.Object)
             throw WireException.BadRequest("'request' is missing: give it a chat completion request.", "request", "missing_required_parameter");
+        if (job.Priority is < 0 or > JobSpec.MaxPriority)
+            throw Invalid("priority", $"'priority' must be between 0 and {JobSpec.MaxPriority}; lower runs first.");
+        if (job.MaxTries is < 1 or > MaxTries)
+            throw Invalid("max_tries", $"'max_tries' must be between 1 and {MaxTries}.");
+        if (job.MaxCostUsd is <= 0 or > MaxCost)
+            throw Invalid("max_cost_usd", $"'max_cost_usd' must be above 0 and at most {MaxCost}.");
+        if (job.UniqueKey is { } key && (key.Length is 0 or > JobSpec.MaxUniqueKeyLength || key.Any(char.IsControl)))
+            throw Invalid("unique_key", $"'unique_key' takes 1 to {JobSpec.MaxUniqueKeyLength} characters, no control characters.");
+        if (job.RunAt > now.AddDays(365))
+            throw Invalid("run_at", "'run_at' may be at most a year ahead.");
+        if (job.Deadline is { } deadline && deadline <= (job.RunAt > now ? job.RunAt : now))
+            throw Invalid("deadline", "'deadline' must be in the future and after 'run_at'.");
         var payload = JsonSerializer.SerializeToUtf8Bytes(job.Request);
         // What would fail for certain is refused now, while its sender is still listening.
         using var request = ChatRequest.Parse(payload);
-        if (request.Stream)
-            throw WireException.BadRequest("A job cannot stream: its result is fetched when it is done.", "request.stream", "invalid_value");
         if (catalog.Route(request.Model).Count == 0 || !caller.Entitlements.AllowsModel(request.Model))
             throw WireException.ModelNotFound(request.Model);
-        return payload;
+        return new JobSpec(job.Kind, payload)
+        {
+            Priority = (short)(job.Priority ?? 5),
+            RunAt = job.RunAt,
+            Deadline = job.Deadline,
+            UniqueKey = job.UniqueKey,
+            MaxTries = job.MaxTries,
+            MaxCost = job.MaxCostUsd,
+        };
     }
 
-    private static Accepted<JobResponse> Accepted(Guid id, string kind)
-        => TypedResults.Accepted($"/v1/jobs/{id}", new JobResponse(id, "job", kind, "queued", 0, TimeOrderedIds.TimeOf(id), null, null, null, null));
-
-    private static async Task<Ok<JobResponse>> GetAsync(
-        Guid id, RequestCaller caller, TenantSession session, UserKeys userKeys, CancellationToken cancellationToken)
+    private static async Task<Ok<ListResponse<JobResponse>>> ListAsync(
+        JobReader reader, string? status, int? limit, Guid? after, CancellationToken cancellationToken)
     {
-        var job = await session.RunAsync((db, token) => db.Jobs.AsNoTracking().SingleOrDefaultAsync(j => j.JobId == id, token), cancellationToken)
-            ?? throw new WireException(404, "invalid_request_error", "not_found", "You have no job with this id.", "id");
-        JsonElement? result = null;
-        if (job.Result is { } encrypted)
+        var take = Administration.Limit(limit);
+        var rows = await reader.ListAsync(StateOf(status), after, take + 1, cancellationToken);
+        return TypedResults.Ok(new ListResponse<JobResponse>("list", [.. rows.Take(take).Select(j => JobResponse.Of(j, result: null))], rows.Count > take));
+    }
+
+    private static JobState? StateOf(string? status)
+    {
+        if (status is null)
+            return null;
+        foreach (var state in Enum.GetValues<JobState>().Where(s => s != JobState.Scheduled))
         {
-            var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
-            result = JsonElement.Parse(cipher.Decrypt(encrypted, ClaimedJob.ResultPlace(id)));
+            if (JobResponse.Word(state) == status)
+                return state;
         }
 
-        var error = job.ErrorCode is { } code ? new ErrorDetail(job.ErrorMessage ?? "The job waits to be tried again.", "job_error", null, code) : null;
-        return TypedResults.Ok(new JobResponse(
-            job.JobId, "job", job.Kind, job.State.ToString().ToLowerInvariant(), job.Tries, job.CreatedAt, job.StartedAt, job.FinishedAt, result, error));
+        throw Invalid("status", $"'{status}' is no status of a job: use queued, running, succeeded, failed or cancelled.");
     }
+
+    private static async Task<Ok<JobResponse>> GetAsync(Guid id, JobReader reader, CancellationToken cancellationToken)
+        => TypedResults.Ok(await ResponseAsync(id, reader, cancellationToken));
+
+    private static async Task<Ok<JobResponse>> CancelAsync(Guid id, TenantSession session, JobQueue queue, JobReader reader, CancellationToken cancellationToken)
+        => await queue.CancelAsync(session, id, cancellationToken) switch
+        {
+            null => throw NotFound(),
+            JobState.Succeeded or JobState.Failed => throw new WireException(
+                409, "invalid_request_error", "job_is_over", "The job is over; there is nothing to cancel. GET it to see how it ended.", "id") { ShouldRetry = false },
+            _ => TypedResults.Ok(await ResponseAsync(id, reader, cancellationToken)),
+        };
+
+    private static async Task<JobResponse> ResponseAsync(Guid id, JobReader reader, CancellationToken cancellationToken)
+    {
+        var job = await reader.FindAsync(id, cancellationToken) ?? throw NotFound();
+        return JobResponse.Of(job, await reader.ReadResultAsync(job, cancellationToken));
+    }
+
+    private static WireException Invalid(string field, string message) => WireException.BadRequest(message, field, "invalid_value");
 }

@@ -50,6 +50,8 @@ public static class AuditActions
     public const string UserSuspended = "user.suspended";
     public const string UserResumed = "user.resumed";
     public const string UsersRead = "users.read";
+    public const string DeadLettersRead = "dead_letters.read";
+    public const string JobsRedriven = "jobs.redriven";
     public const string TierChanged = "tier.changed";
     public const string CacheForgotten = "cache.forgotten";
     public const string BudgetChanged = "budget.changed";

@@ -57,9 +57,11 @@ public sealed partial class CallBooks : ICallBooks
 
     private async Task SettleAsync(ChatCall call, ContentCipher cipher, string outcome)
     {
-        var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp));
-        var entry = new Entry(settled, new NewMessages(call, cipher, _time));
-        var also = outcome == "succeeded" ? call.AlsoSettle : null;
+        var also = outcome == "succeeded" ? call.AlsoSettle : call.EndUnfinished?.Invoke();
+        // What will be done again leaves its attempts in the ledger and nothing else.
+        var charged = outcome == "succeeded" || call.EndUnfinished is null || also is not null;
+        var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp), charged);
+        var entry = new Entry(settled, charged ? new NewMessages(call, cipher, _time) : null);
         for (var attempt = 1; ; attempt++)
         {
             // Not the caller's token: a caller who leaves is settled like any other.
@@ -90,15 +92,20 @@ public sealed partial class CallBooks : ICallBooks
         await _sessions.Open(entry.Settled.Call.Caller.Scope).ExecuteAsync(batch, timeout.Token);
     }
 
-    private static NpgsqlBatchCommand[] Statements(IReadOnlyList<Entry> entries)
+    private static List<NpgsqlBatchCommand> Statements(IReadOnlyList<Entry> entries)
     {
         SettledCall[] settled = [.. entries.Select(static e => e.Settled)];
-        NewMessages[] messages = [.. entries.Select(static e => e.Messages)];
-        NpgsqlBatchCommand[] rest = [Settlement.BookRequests(settled), NewMessages.TouchConversations(messages), NewMessages.Insert(messages)];
-        return Settlement.CloseAttempts(settled) is { } attempts ? [attempts, .. rest] : rest;
+        NewMessages[] messages = [.. entries.Select(static e => e.Messages).OfType<NewMessages>()];
+        var statements = new List<NpgsqlBatchCommand>(4);
+        if (Settlement.CloseAttempts(settled) is { } attempts)
+            statements.Add(attempts);
+        statements.Add(Settlement.BookRequests(settled));
+        if (messages.Length > 0)
+            statements.AddRange([NewMessages.TouchConversations(messages), NewMessages.Insert(messages)]);
+        return statements;
     }
 
-    private sealed record Entry(SettledCall Settled, NewMessages Messages);
+    private sealed record Entry(SettledCall Settled, NewMessages? Messages);
 
     private static void LogCall(ILogger logger, SettledCall settled)
     {

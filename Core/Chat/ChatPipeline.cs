@@ -13,9 +13,9 @@ public sealed class ChatPipeline
 {
     private readonly ChatNext _entry;
 
-    public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, CacheStep cache, LimitStep limit, RouteStep route)
+    public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, CacheStep cache, CostCeilingStep ceiling, LimitStep limit, RouteStep route)
     {
-        IChatStep[] steps = [settle, admit, killSwitch, cache, limit, route];
+        IChatStep[] steps = [settle, admit, killSwitch, cache, ceiling, limit, route];
         ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
         foreach (var step in steps.Reverse())
         {
@@ -50,6 +50,7 @@ public static class ChatRegistration
         services.AddLimits();
         services.AddSingleton<TokenCounter>();
         services.AddSingleton<AdmitStep>();
+        services.AddSingleton<CostCeilingStep>();
         services.AddSingleton<RouteStep>();
         services.AddSingleton<ChatMetrics>();
         services.AddSingleton<ICallBooks, CallBooks>();

@@ -6,17 +6,34 @@ public interface IJobHandler
     string Kind { get; }
 
     /// <summary>
-    /// Does the work and completes the job in the same transaction as its effects (<see cref="JobQueue.AddCompletion"/>).
-    /// The token is cancelled when the lease is lost or the worker stops.
+    /// Does the work. The token is cancelled when the job is cancelled, its deadline comes, its lease is lost or the worker stops:
+    /// <see cref="JobRun.Ending"/> tells which of them ends the job.
     /// </summary>
+    /// <returns>
+    /// How the job ends, to be recorded by the worker; null when the handler has recorded it in the transaction of the job's effects
+    /// (<see cref="JobQueue.AddFinish"/>).
+    /// </returns>
     /// <exception cref="JobRetryException">To be tried again.</exception>
     /// <exception cref="JobFailedException">Never to be tried again.</exception>
-    Task RunAsync(ClaimedJob job, CancellationToken cancellationToken);
+    /// <exception cref="LeaseLostException">Someone else has the job.</exception>
+    Task<JobEnd?> RunAsync(JobRun run, CancellationToken cancellationToken);
+}
+
+/// <summary>One start of a job, as its handler sees it.</summary>
+public sealed class JobRun(ClaimedJob job, JobEventLog events)
+{
+    public ClaimedJob Job { get; } = job;
+
+    /// <summary>Takes tokens and progress for whoever listens.</summary>
+    public JobEventLog Events { get; } = events;
+
+    /// <summary>Set before the token is cancelled when that is to end the job (cancelled, past its deadline); null when it will be done again.</summary>
+    public JobEnd? Ending { get; set; }
 }
 
 /// <summary>The job could not be done now.</summary>
 /// <param name="code">Why, as a stable word.</param>
-/// <param name="delay">When to try again; null leaves it to the worker's backoff.</param>
+/// <param name="delay">The least time to wait; null leaves it to the backoff alone.</param>
 /// <param name="countsAsTry">False when the wait is nobody's fault.</param>
 public sealed class JobRetryException(string code, TimeSpan? delay, bool countsAsTry, Exception? inner = null) : Exception(code, inner)
 {
@@ -25,6 +42,9 @@ public sealed class JobRetryException(string code, TimeSpan? delay, bool countsA
     public TimeSpan? Delay { get; } = delay;
 
     public bool CountsAsTry { get; } = countsAsTry;
+
+    /// <summary>What the job needs is overloaded: this worker takes fewer jobs for a while.</summary>
+    public bool Throttled { get; init; }
 }
 
 /// <summary>The job can never be done as it was asked.</summary>

@@ -1,161 +1,178 @@
 using System.Diagnostics;
 using AiAspire.Core.Data;
 using AiAspire.Core.Encryption;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Core.Jobs;
 
-/// <summary>A job in the hands of this worker, until its lease ends.</summary>
-public sealed record ClaimedJob(
-    Guid TenantId, Guid JobId, Guid UserId, string Kind, byte[] Payload, int Tries, int MaxTries, Guid LeaseToken, string? TraceParent)
+/// <summary>A user's side of the queue: jobs are queued and cancelled, each in the caller's own scope.</summary>
+public sealed class JobQueue(
+    UserKeys userKeys, JobNotifier notifier, JobMetrics metrics, IOptions<JobOptions> options, TimeProvider time)
 {
-    public TenantScope Scope => new(TenantId, UserId);
+    private const int MaxBatch = 1_000;
+    private const int UniqueRaces = 3;
+    private const string UniqueConstraint = "jobs_tenant_id_user_id_unique_key_key";
 
-    public static ContentPlace PayloadPlace(Guid jobId) => new("jobs", "payload", jobId);
+    // All jobs of a call in one statement: row-level security plans and checks each statement anew.
+    private const string InsertSql =
+        """
+        INSERT INTO aiaspire.jobs (tenant_id, user_id, trace_parent, created_at, job_id, kind, state, priority, available_at, deadline, unique_key, max_tries,
+            max_cost, payload, tries, failures, snoozes, lost_leases, cancel_requested)
+        SELECT $1, $2, $3, $4, id, kind, CASE WHEN run_at > now() THEN 'Scheduled' ELSE 'Queued' END, priority, run_at, deadline, unique_key, max_tries,
+            max_cost, payload, 0, 0, 0, 0, false
+        FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13) AS added(id, kind, priority, run_at, deadline, unique_key, max_tries, max_cost, payload)
+        """;
 
-    public static ContentPlace ResultPlace(Guid jobId) => new("jobs", "result", jobId);
-}
+    /// <summary>The completion, which raises when the lease is lost and so undoes the transaction it stands in.</summary>
+    private const string FinishSql = "SELECT aiaspire.finish_job($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-/// <summary>The lease ended and the job is someone else's, or cancelled: nothing of this worker's may count.</summary>
-public sealed class LeaseLostException(Guid jobId, Exception? inner = null) : Exception($"The lease of job {jobId} is lost.", inner);
-
-/// <summary>
-/// A queue in PostgreSQL. Claims take <c>FOR UPDATE SKIP LOCKED</c> in a transaction of their own, never held across the work; every later
-/// step is fenced by the lease token.
-/// </summary>
-public sealed class JobQueue(TenantSessions sessions, UserKeys userKeys, TimeProvider time)
-{
-    /// <summary>The NOTIFY channel that wakes workers; only a hint, they poll beneath it.</summary>
-    public const string Channel = "aiaspire_jobs";
-
-    // The check stands in the statement itself, so that it holds in whatever transaction the statement runs.
-    private const string FinishSql = "SELECT aiaspire.finish_job($1, $2, $3, $4, $5, $6, $7)";
-
-    /// <summary>Queues a job.</summary>
+    /// <summary>Queues a job, in one transaction with the work of <paramref name="inTheSame"/>.</summary>
     /// <param name="session">The user's session.</param>
-    /// <param name="kind">Which handler runs it.</param>
-    /// <param name="payload">What the handler gets.</param>
-    /// <param name="inTheSame">More work for the transaction that queues the job, given the job's id.</param>
+    /// <param name="spec">The job.</param>
+    /// <param name="inTheSame">Adds statements, given the id of the job; called again with another id when a job with the same unique key was there.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public async Task<Guid> EnqueueAsync(
-        TenantSession session, string kind, ReadOnlyMemory<byte> payload, Func<AiAspireDb, Guid, CancellationToken, Task>? inTheSame, CancellationToken cancellationToken)
+    /// <exception cref="WireException">413: the payload is too large.</exception>
+    public async Task<QueuedJob> EnqueueAsync(
+        TenantSession session, JobSpec spec, Action<TenantBatch, Guid>? inTheSame, CancellationToken cancellationToken)
     {
-        var scope = session.Scope;
-        var userId = scope.UserId ?? throw new InvalidOperationException("A job belongs to a user.");
-        var cipher = await userKeys.GetAsync(scope.TenantId, userId, cancellationToken);
-        var (jobId, now) = (time.NewId(), time.GetUtcNow());
-        var job = new Job
+        for (var race = 1; ; race++)
         {
-            TenantId = scope.TenantId,
-            JobId = jobId,
-            UserId = userId,
-            Kind = kind,
-            AvailableAt = now,
-            CreatedAt = now,
-            Payload = cipher.Encrypt(payload.Span, ClaimedJob.PayloadPlace(jobId)),
-            TraceParent = Activity.Current?.Id,
-        };
-        await session.RunAsync(
-            async (db, token) =>
+            var batch = new TenantBatch();
+            var id = (await AddInsertAsync(batch, session.Scope, [spec], cancellationToken))[0];
+            inTheSame?.Invoke(batch, id);
+            try
             {
-                db.Jobs.Add(job);
-                await db.SaveChangesAsync(token);
+                await session.ExecuteAsync(batch, cancellationToken);
+                Told([spec]);
+                return new QueuedJob(id, Existing: false);
+            }
+            catch (PostgresException e) when (e is { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: UniqueConstraint } && race <= UniqueRaces)
+            {
+                if (await FindUniqueAsync(session, spec.UniqueKey!, cancellationToken) is not { } existing)
+                    continue; // It has just finished: the key is free again.
                 if (inTheSame is not null)
-                    await inTheSame(db, jobId, token);
-                await Microsoft.EntityFrameworkCore.RelationalDatabaseFacadeExtensions.ExecuteSqlAsync(db.Database, $"SELECT pg_notify({Channel}, '')", token);
-            },
-            cancellationToken);
-        return jobId;
+                {
+                    var rest = new TenantBatch();
+                    inTheSame(rest, existing);
+                    await session.ExecuteAsync(rest, cancellationToken);
+                }
+
+                return new QueuedJob(existing, Existing: true);
+            }
+        }
     }
 
-    /// <summary>Takes up to <paramref name="limit"/> jobs that are due or whose worker let its lease end.</summary>
-    public async Task<List<ClaimedJob>> ClaimAsync(string worker, int limit, TimeSpan lease, CancellationToken cancellationToken)
-    {
-        var claimed = new List<ClaimedJob>();
-        await sessions.CallFunctionAsync(
-            "SELECT tenant_id, job_id, user_id, kind, payload, tries, max_tries, lease_token, trace_parent FROM aiaspire.claim_jobs($1, $2, $3)",
-            row => claimed.Add(new ClaimedJob(
-                row.GetGuid(0),
-                row.GetGuid(1),
-                row.GetGuid(2),
-                row.GetString(3),
-                row.GetFieldValue<byte[]>(4),
-                row.GetInt32(5),
-                row.GetInt32(6),
-                row.GetGuid(7),
-                row.IsDBNull(8) ? null : row.GetString(8))),
-            cancellationToken,
-            Parameter.Of(worker),
-            Parameter.Of(limit),
-            Parameter.Of(lease));
-        return claimed;
-    }
-
-    /// <summary>Renews the lease; false when it is lost.</summary>
-    public async Task<bool> HeartbeatAsync(ClaimedJob job, TimeSpan lease, CancellationToken cancellationToken)
-    {
-        var batch = new TenantBatch().Add(
-            "UPDATE aiaspire.jobs SET available_at = now() + $4 WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'",
-            Parameter.Of(job.TenantId),
-            Parameter.Of(job.JobId),
-            Parameter.Of(job.LeaseToken),
-            Parameter.Of(lease));
-        return (await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken))[0] == 1;
-    }
-
-    /// <summary>The completion as a statement for the transaction of the work itself: it throws there when the lease is lost, and undoes all.</summary>
-    public static void AddCompletion(TenantBatch batch, ClaimedJob job, byte[] encryptedResult)
-        => AddFinish(batch, job, JobState.Succeeded, encryptedResult, errorCode: null, errorMessage: null);
-
-    /// <summary>Gives up for good.</summary>
-    /// <exception cref="LeaseLostException">Someone else has the job.</exception>
-    public async Task FailAsync(ClaimedJob job, string errorCode, string errorMessage, CancellationToken cancellationToken)
+    /// <summary>Queues many jobs of one user in one transaction, all or none.</summary>
+    /// <exception cref="WireException">413: a payload is too large.</exception>
+    /// <exception cref="PostgresException">A unique key is taken.</exception>
+    public async Task<IReadOnlyList<Guid>> EnqueueManyAsync(TenantSession session, IReadOnlyList<JobSpec> specs, CancellationToken cancellationToken)
     {
         var batch = new TenantBatch();
-        AddFinish(batch, job, JobState.Failed, result: null, errorCode, errorMessage);
-        try
-        {
-            await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken);
-        }
-        catch (PostgresException e) when (IsLeaseLost(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
-        }
+        var ids = new List<Guid>(specs.Count);
+        foreach (var chunk in specs.Chunk(MaxBatch))
+            ids.AddRange(await AddInsertAsync(batch, session.Scope, chunk, cancellationToken));
+        await session.ExecuteAsync(batch, cancellationToken);
+        Told(specs);
+        return ids;
     }
 
-    /// <summary>Puts the job back, to be taken again after <paramref name="delay"/>; a lost lease makes this do nothing.</summary>
-    /// <param name="job">The job.</param>
-    /// <param name="delay">How long to wait.</param>
-    /// <param name="countsAsTry">False for a wait that is not the job's fault (limits, shutdown): the try is given back.</param>
-    /// <param name="errorCode">Why, for whoever looks at the job meanwhile.</param>
-    /// <param name="cancellationToken">Cancels.</param>
-    public async Task ReleaseAsync(ClaimedJob job, TimeSpan delay, bool countsAsTry, string? errorCode, CancellationToken cancellationToken)
+    /// <summary>
+    /// Cancels a job of the session's user: one that waits at once, one that runs as soon as its worker hears of it.
+    /// </summary>
+    /// <returns>The state it is in now; <see cref="JobState.Running"/> until the worker has stopped. Null: there is no such job.</returns>
+    public async Task<JobState?> CancelAsync(TenantSession session, Guid jobId, CancellationToken cancellationToken)
     {
-        var batch = new TenantBatch().Add(
-            """
-            UPDATE aiaspire.jobs SET state = 'Queued', available_at = now() + $4, tries = tries - $5, lease_token = NULL, worker = NULL, error_code = $6
-            WHERE tenant_id = $1 AND job_id = $2 AND lease_token = $3 AND state = 'Running'
-            """,
-            Parameter.Of(job.TenantId),
-            Parameter.Of(job.JobId),
-            Parameter.Of(job.LeaseToken),
-            Parameter.Of(delay),
-            Parameter.Of(countsAsTry ? 0 : 1),
-            Parameter.Of(errorCode));
-        await sessions.Open(job.Scope).ExecuteAsync(batch, cancellationToken);
+        string? state = null;
+        var query = new NpgsqlBatchCommand("SELECT aiaspire.cancel_job($1, $2, $3)")
+        {
+            Parameters = { Parameter.Of(session.Scope.TenantId), Parameter.Of(UserOf(session.Scope)), Parameter.Of(jobId) },
+        };
+        await session.QueryAsync(query, row => state = row.IsDBNull(0) ? null : row.GetString(0), cancellationToken);
+        if (state is null)
+            return null;
+        var now = Enum.Parse<JobState>(state);
+        if (now == JobState.Running)
+            notifier.Cancel(jobId);
+        else
+            notifier.JobIsOver(jobId);
+        return now;
     }
+
+    /// <summary>The end of a job as a statement for the transaction of its effects: it throws there when the lease is lost, and undoes all.</summary>
+    public static void AddFinish(TenantBatch batch, ClaimedJob job, JobEnd end) => batch.Add(
+        FinishSql,
+        Parameter.Of(job.TenantId),
+        Parameter.Of(job.UserId),
+        Parameter.Of(job.JobId),
+        Parameter.Of(job.LeaseToken),
+        Parameter.Of(end.State.ToString()),
+        Parameter.Of(end.Result),
+        Parameter.Of(end.ErrorCode),
+        Parameter.Of(end.ErrorMessage),
+        Parameter.Of(end.Cost));
 
     /// <summary>Whether an exception of a settling transaction says that the lease was lost (raised by <c>finish_job</c>).</summary>
     public static bool IsLeaseLost(PostgresException exception) => exception.SqlState == "AI001";
 
-    private static void AddFinish(TenantBatch batch, ClaimedJob job, JobState state, byte[]? result, string? errorCode, string? errorMessage)
-        => batch.Add(
-            FinishSql,
-            Parameter.Of(job.TenantId),
-            Parameter.Of(job.JobId),
-            Parameter.Of(job.LeaseToken),
-            Parameter.Of(state.ToString()),
-            Parameter.Of(result),
-            Parameter.Of(errorCode),
-            Parameter.Of(errorMessage));
+    private async Task<Guid[]> AddInsertAsync(TenantBatch batch, TenantScope scope, IReadOnlyList<JobSpec> specs, CancellationToken cancellationToken)
+    {
+        var userId = UserOf(scope);
+        foreach (var spec in specs)
+            ThrowIfTooLarge(spec);
+        var cipher = await userKeys.GetAsync(scope.TenantId, userId, cancellationToken);
+        var now = time.GetUtcNow();
+        Guid[] ids = [.. specs.Select(_ => time.NewId())];
+        var deadline = TimeSpan.FromHours(options.Value.DeadlineHours);
+        batch.Add(
+            InsertSql,
+            Parameter.Of(scope.TenantId),
+            Parameter.Of(userId),
+            Parameter.Of(Activity.Current?.Id),
+            Parameter.Of(now),
+            Parameter.Of(ids),
+            Column(s => s.Kind),
+            Column(s => s.Priority),
+            Column(s => s.RunAt?.ToUniversalTime() ?? now),
+            Column(s => (s.Deadline ?? ((s.RunAt ?? now) + deadline)).ToUniversalTime()),
+            Column(s => s.UniqueKey),
+            Column(s => s.MaxTries ?? options.Value.MaxTries),
+            Column(s => s.MaxCost),
+            Parameter.Of(specs.Select((s, i) => cipher.Encrypt(s.Payload.Span, ClaimedJob.PayloadPlace(ids[i]))).ToArray()));
+        return ids;
+
+        NpgsqlParameter Column<T>(Func<JobSpec, T> value) => Parameter.Of(specs.Select(value).ToArray());
+    }
+
+    private void ThrowIfTooLarge(JobSpec spec)
+    {
+        var limit = options.Value.MaxPayloadBytes;
+        if (spec.Payload.Length > limit)
+        {
+            throw new WireException(
+                413, "invalid_request_error", "payload_too_large",
+                $"The job's request has {spec.Payload.Length} bytes; a job takes at most {limit} (Jobs:MaxPayloadBytes). Send less, or split it into several jobs.", "request");
+        }
+    }
+
+    private static async Task<Guid?> FindUniqueAsync(TenantSession session, string key, CancellationToken cancellationToken)
+    {
+        Guid? found = null;
+        var query = new NpgsqlBatchCommand("SELECT job_id FROM aiaspire.jobs WHERE tenant_id = $1 AND user_id = $2 AND unique_key = $3")
+        {
+            Parameters = { Parameter.Of(session.Scope.TenantId), Parameter.Of(UserOf(session.Scope)), Parameter.Of(key) },
+        };
+        await session.QueryAsync(query, row => found = row.GetGuid(0), cancellationToken);
+        return found;
+    }
+
+    private void Told(IReadOnlyList<JobSpec> specs)
+    {
+        notifier.JobsWait();
+        foreach (var kind in specs.CountBy(s => s.Kind))
+            metrics.Enqueued(kind.Key, kind.Value);
+    }
+
+    private static Guid UserOf(TenantScope scope) => scope.UserId ?? throw new InvalidOperationException("A job belongs to a user.");
 }

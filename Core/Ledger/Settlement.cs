@@ -10,13 +10,14 @@ namespace AiAspire.Core.Ledger;
 /// <param name="Outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
 /// <param name="At">When it ended.</param>
 /// <param name="Latency">From the first byte of the request.</param>
-public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset At, TimeSpan Latency)
+/// <param name="Charged">False for what will be done again: what it cost is ours.</param>
+public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset At, TimeSpan Latency, bool Charged = true)
 {
     /// <summary>US dollars. A request is charged for the attempt that served it; what failed attempts cost is ours.</summary>
     public decimal ChargedCost => Served?.Cost ?? 0;
 
     /// <summary>The attempt that served, if one did.</summary>
-    public Attempt? Served { get; } = Call.Served;
+    public Attempt? Served { get; } = Charged ? Call.Served : null;
 
     /// <summary>The model that answered, now or when the cache took its reply; null when none did.</summary>
     public string? Model => Served?.Target.Target.Model.Id ?? Call.CacheHit?.Model;

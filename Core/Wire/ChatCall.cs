@@ -92,6 +92,15 @@ public sealed class ChatCall
 
     /// <summary>Statements to run in the settling transaction, such as the completion of a job. They throw to undo the whole.</summary>
     public Action<TenantBatch>? AlsoSettle { get; init; }
+
+    /// <summary>
+    /// For work that is done again when it fails: asked when the call did not succeed for what ends the work all the same, in the settling
+    /// transaction; null when it will be done again. Only what ends is charged. Not set: a caller who leaves pays for what was delivered.
+    /// </summary>
+    public Func<Action<TenantBatch>?>? EndUnfinished { get; init; }
+
+    /// <summary>US dollars that the call may cost its caller at most; null: no ceiling.</summary>
+    public decimal? CostCeiling { get; init; }
 }
 
 /// <summary>A target and the price that holds for this request.</summary>

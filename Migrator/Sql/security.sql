@@ -1,4 +1,5 @@
--- Who may see what. The one place for policies, grants and SECURITY DEFINER functions; applied anew after every migration, in one
+-- Who may see what. The one place for policies, grants and SECURITY DEFINER functions (those of the queue have their text in jobs.sql and
+-- their rights here); applied anew after every migration, in one
 -- transaction, as the owner.
 --
 -- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach come from settings that
@@ -118,6 +119,23 @@ BEGIN
 END
 $$;
 
+-- What became of a user's jobs, and what they say while they run: added to by the user's own transactions, never changed.
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['job_history', 'job_events'] LOOP
+        EXECUTE format(
+            'CREATE POLICY own_read ON aiaspire.%I FOR SELECT TO aiaspire_app
+                USING (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))', table_name);
+        EXECUTE format(
+            'CREATE POLICY own_insert ON aiaspire.%I FOR INSERT TO aiaspire_app
+                WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))', table_name);
+        EXECUTE format('GRANT SELECT, INSERT ON aiaspire.%I TO aiaspire_app', table_name);
+    END LOOP;
+END
+$$;
+
 -- ledger: attempts of all tenants are opened, and the calls of all that end at the same moment are settled in one commit, by the ledger
 -- role. It writes and cannot read: of what it wrote it sees no more than the keys that its statements match on. Nothing is ever
 -- deleted. Ledger rows carry a pseudonym, so the tenant is the boundary there.
@@ -156,12 +174,17 @@ GRANT CREATE ON SCHEMA aiaspire TO aiaspire_functions; -- asked for by ALTER FUN
 CREATE POLICY functions_read ON aiaspire.api_keys FOR SELECT TO aiaspire_functions USING (true);
 CREATE POLICY functions_read ON aiaspire.tenants FOR SELECT TO aiaspire_functions USING (true);
 CREATE POLICY functions_all ON aiaspire.jobs TO aiaspire_functions USING (true) WITH CHECK (true);
+CREATE POLICY functions_all ON aiaspire.job_history TO aiaspire_functions USING (true) WITH CHECK (true);
+CREATE POLICY functions_expiry ON aiaspire.job_events TO aiaspire_functions USING (true);
 CREATE POLICY functions_retention ON aiaspire.conversations TO aiaspire_functions USING (true);
 CREATE POLICY functions_retention ON aiaspire.messages TO aiaspire_functions USING (true);
 CREATE POLICY functions_expiry ON aiaspire.idempotency_keys TO aiaspire_functions USING (true);
 GRANT SELECT (tenant_id, user_id, route, key, expires_at), DELETE ON aiaspire.idempotency_keys TO aiaspire_functions;
 GRANT SELECT ON aiaspire.api_keys, aiaspire.tenants TO aiaspire_functions;
-GRANT SELECT, UPDATE ON aiaspire.jobs TO aiaspire_functions;
+GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.jobs TO aiaspire_functions;
+-- FOR UPDATE asks for UPDATE on at least one column.
+GRANT SELECT, INSERT, UPDATE (finished_at), DELETE ON aiaspire.job_history TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, job_id, sequence, created_at), UPDATE (created_at), DELETE ON aiaspire.job_events TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_functions;
@@ -225,24 +248,6 @@ CREATE OR REPLACE FUNCTION aiaspire.list_tenants(p_after uuid, p_limit integer)
     AS $$
         SELECT t.tenant_id, t.slug, t.name, t.plan, t.status, t.tokens_per_day, t.tokens_per_minute, t.retention_days, t.created_at
         FROM aiaspire.tenants t WHERE t.tenant_id > p_after AND t.tenant_id <> aiaspire.platform_id() ORDER BY t.tenant_id LIMIT p_limit;
-    $$;
-
--- Workers serve all tenants. A claim draws a new lease token, which fences off whoever held the job before.
-CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_limit integer, p_lease interval)
-    RETURNS TABLE (tenant_id uuid, job_id uuid, user_id uuid, kind text, payload bytea, tries integer, max_tries integer, lease_token uuid, trace_parent text)
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        UPDATE aiaspire.jobs j
-        SET state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), available_at = now() + p_lease,
-            tries = j.tries + 1, started_at = coalesce(j.started_at, now()), error_code = NULL
-        FROM (
-            SELECT due.tenant_id, due.job_id FROM aiaspire.jobs due
-            WHERE due.state IN ('Queued', 'Running') AND due.available_at <= now()
-            ORDER BY due.priority, due.available_at
-            LIMIT p_limit FOR UPDATE SKIP LOCKED
-        ) picked
-        WHERE j.tenant_id = picked.tenant_id AND j.job_id = picked.job_id
-        RETURNING j.tenant_id, j.job_id, j.user_id, j.kind, j.payload, j.tries, j.max_tries, j.lease_token, j.trace_parent;
     $$;
 
 -- Retention looks at all tenants and deletes whole conversations, a bounded number at a time.
@@ -349,34 +354,43 @@ ALTER FUNCTION aiaspire.note_signed_head(bigint) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_tenants(uuid, integer) OWNER TO aiaspire_functions;
-ALTER FUNCTION aiaspire.claim_jobs(text, integer, interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.claim_jobs(text, text[], integer, interval, integer, uuid) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.finish_jobs(uuid[], uuid[], uuid[], uuid[], text[], bytea[], text[], text[], numeric[]) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.job_queue_status() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.list_dead_letters(uuid, integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.tenant_queue() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.redrive_dead_letters(uuid, integer, interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_job_events(interval, integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_jobs(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
-GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
+GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text),
     aiaspire.delete_expired_conversations(integer), aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb),
-    aiaspire.audit_heads_since(timestamptz), aiaspire.note_signed_head(bigint), aiaspire.list_tenants(uuid, integer),
-    aiaspire.delete_expired_idempotency_keys(integer), aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
-GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
+    aiaspire.audit_heads_since(timestamptz), aiaspire.note_signed_head(bigint), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer),
+    aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
+-- The queue (jobs.sql): claims, heartbeats and completions of workers, which serve all tenants; retention; and what administrators see of their tenant's.
+GRANT EXECUTE ON FUNCTION
+    aiaspire.claim_jobs(text, text[], integer, interval, integer, uuid),
+    aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval),
+    aiaspire.finish_jobs(uuid[], uuid[], uuid[], uuid[], text[], bytea[], text[], text[], numeric[]),
+    aiaspire.job_queue_status(),
+    aiaspire.list_dead_letters(uuid, integer),
+    aiaspire.tenant_queue(),
+    aiaspire.redrive_dead_letters(uuid, integer, interval),
+    aiaspire.delete_expired_job_events(interval, integer),
+    aiaspire.delete_expired_jobs(integer)
+    TO aiaspire_app;
+GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea), aiaspire.least_id(timestamptz) TO aiaspire_functions;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────
 
--- The fence: raised inside a settling transaction, it undoes result, messages and charge together.
-CREATE OR REPLACE FUNCTION aiaspire.finish_job(
-    p_tenant uuid, p_job uuid, p_lease uuid, p_state text, p_result bytea, p_error_code text, p_error_message text) RETURNS void
-    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
-BEGIN
-    UPDATE aiaspire.jobs SET state = p_state, result = p_result, error_code = p_error_code, error_message = p_error_message,
-        finished_at = now(), lease_token = NULL, worker = NULL
-    WHERE tenant_id = p_tenant AND job_id = p_job AND lease_token = p_lease AND state = 'Running';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'the lease of job % is lost', p_job USING ERRCODE = 'AI001';
-    END IF;
-END
-$$;
-GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, text, bytea, text, text) TO aiaspire_app;
+-- The queue's own functions stand in jobs.sql: those that a user's session calls run with its rights.
+GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, uuid, text, bytea, text, text, numeric),
+    aiaspire.release_job(uuid, uuid, uuid, uuid, interval, integer, integer, text), aiaspire.cancel_job(uuid, uuid, uuid) TO aiaspire_app;
 
 -- Stores an answer with its effect. A key that was taken over meanwhile (its lease ended) undoes both.
 CREATE OR REPLACE FUNCTION aiaspire.complete_idempotency_key(

@@ -1,131 +1,160 @@
 using System.Diagnostics;
 using AiAspire.Core.Jobs;
 using AiAspire.ServiceDefaults.Logging;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Workers.Jobs;
 
-/// <summary>One run of one job: heartbeats while the handler works, then decides what an exception means for the job.</summary>
-internal sealed partial class JobExecution(JobQueue queue, JobHandlers handlers, TimeProvider time, ILogger<JobExecution> logger)
+/// <summary>One run of one job: what its handler returns or throws, and why it was stopped, become the job's next state.</summary>
+internal sealed partial class JobExecution(
+    JobHandlers handlers, JobLeases leases, JobCompletions completions, JobNotifier notifier, AdaptiveConcurrency concurrency, JobMetrics metrics,
+    IOptions<JobRunnerOptions> options, TimeProvider time, Random random, ILogger<JobExecution> logger)
 {
     public const string SourceName = "AiAspire.Workers";
-    private const double MaxBackoffSeconds = 300;
     private static readonly ActivitySource Source = new(SourceName);
 
-    /// <param name="job">The job, leased.</param>
-    /// <param name="lease">How long each renewal holds.</param>
-    /// <param name="abandon">The process must stop now: the job is released for another worker.</param>
-    public async Task RunAsync(ClaimedJob job, TimeSpan lease, CancellationToken abandon)
+    public async Task RunAsync(RunningJob running)
     {
+        var job = running.Job;
         using var activity = Start(job);
         using var logged = LogContext.Push(job.JobId.ToString(), job.TenantId.ToString(), job.UserId.ToString());
-        using var lost = CancellationTokenSource.CreateLinkedTokenSource(abandon);
-        var heartbeat = HeartbeatAsync(job, lease, lost);
+        metrics.Claimed(job, time.GetUtcNow() - job.ReadyAt);
+        var started = time.GetTimestamp();
+        var outcome = "untold";
         try
         {
-            await HandleAsync(job, lost, abandon);
+            outcome = await HandleAsync(running);
+        }
+        catch (LeaseLostException)
+        {
+            outcome = "lease_lost";
+            metrics.LeaseLost(job);
+            LogLeaseLost(logger, job.JobId);
         }
         catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException or OperationCanceledException)
         {
             // The queue itself could not be told: the lease ends by itself and the job is taken again.
             LogUntold(logger, job.JobId, e);
         }
-        finally
-        {
-            await lost.CancelAsync();
-            await heartbeat;
-        }
+
+        metrics.Ran(job, time.GetElapsedTime(started), outcome);
+        activity?.SetTag("aiaspire.job.outcome", outcome);
     }
 
-    private async Task HandleAsync(ClaimedJob job, CancellationTokenSource lost, CancellationToken abandon)
+    private async Task<string> HandleAsync(RunningJob running)
     {
+        var job = running.Job;
         try
         {
+            using var deadline = WatchDeadline(running);
+            if (job.CancelRequested)
+                running.Cancel();
+            if (job.LostLeases > options.Value.MaxLostLeases)
+                throw new JobFailedException("worker_lost", $"{job.LostLeases} workers died while they ran this job.");
             if (handlers.Find(job.Kind) is not { } handler)
                 throw new JobFailedException("unknown_kind", $"No worker knows jobs of the kind '{job.Kind}'.");
-            await handler.RunAsync(job, lost.Token);
-            LogDone(logger, job.JobId, job.Kind);
+            running.Token.ThrowIfCancellationRequested();
+            JobEnd? end;
+            try
+            {
+                end = await handler.RunAsync(running.Run, running.Token);
+            }
+            finally
+            {
+                await running.Run.Events.CloseAsync();
+            }
+
+            concurrency.WentWell();
+            return await FinishAsync(job, end);
         }
         catch (LeaseLostException)
         {
-            LogLeaseLost(logger, job.JobId);
+            throw;
         }
-        catch (OperationCanceledException) when (abandon.IsCancellationRequested)
+        catch (Exception e) when (running.Reason != StopReason.None)
         {
-            await queue.ReleaseAsync(job, TimeSpan.Zero, countsAsTry: false, errorCode: null, CancellationToken.None);
-        }
-        catch (OperationCanceledException) when (lost.IsCancellationRequested)
-        {
-            LogLeaseLost(logger, job.JobId);
+            return await StoppedAsync(running, e);
         }
         catch (JobFailedException e)
         {
             LogFailed(logger, job.JobId, job.Kind, e);
-            await FailAsync(job, e.Code, e.Message);
+            return await FinishAsync(job, new JobEnd(JobState.Failed, ErrorCode: e.Code, ErrorMessage: e.Message));
         }
         catch (JobRetryException e)
         {
-            await RetryAsync(job, e.Code, e.Delay, e.CountsAsTry, e);
+            if (e.Throttled)
+                concurrency.Throttled();
+            return await RetryAsync(job, e.Code, e.Delay, e.CountsAsTry, e);
         }
         catch (Exception e)
         {
-            await RetryAsync(job, "internal_error", delay: null, countsAsTry: true, e);
+            return await RetryAsync(job, "internal_error", delay: null, countsAsTry: true, e);
         }
     }
 
-    private async Task RetryAsync(ClaimedJob job, string code, TimeSpan? delay, bool countsAsTry, Exception exception)
+    /// <param name="job">The job.</param>
+    /// <param name="end">Null when the handler has recorded the end itself.</param>
+    private async Task<string> FinishAsync(ClaimedJob job, JobEnd? end)
     {
-        if (countsAsTry && job.Tries >= job.MaxTries)
+        if (end is not null)
+            await completions.FinishAsync(job, end);
+        notifier.JobIsOver(job.JobId);
+        var state = end?.State ?? JobState.Succeeded;
+        metrics.Finished(job, state, end?.ErrorCode);
+        LogDone(logger, job.JobId, job.Kind, state);
+        return state.ToString();
+    }
+
+    private async Task<string> StoppedAsync(RunningJob running, Exception exception)
+    {
+        var job = running.Job;
+        switch (running.Reason)
+        {
+            // Recorded with the call's books where a provider had been called; saying it again changes nothing.
+            case StopReason.Ended:
+                return await FinishAsync(job, running.Run.Ending);
+            case StopReason.Abandoned:
+                await leases.ReleaseAsync(job, TimeSpan.Zero, failed: false, snoozed: false, errorCode: null, CancellationToken.None);
+                LogReleased(logger, job.JobId, job.Kind);
+                return "released";
+            default:
+                throw new LeaseLostException(job.JobId, exception);
+        }
+    }
+
+    private async Task<string> RetryAsync(ClaimedJob job, string code, TimeSpan? delay, bool countsAsTry, Exception exception)
+    {
+        if (countsAsTry && job.Failures + 1 >= job.MaxTries)
         {
             LogFailed(logger, job.JobId, job.Kind, exception);
-            await FailAsync(job, code, $"Gave up after {job.Tries} tries.");
-            return;
+            return await FinishAsync(job, new JobEnd(JobState.Failed, ErrorCode: code, ErrorMessage: $"Gave up after {job.Failures + 1} failed tries."));
         }
 
-        // 1, 2, 4 … seconds: full jitter is not needed where each job has its own clock.
-        var wait = delay ?? TimeSpan.FromSeconds(Math.Min(MaxBackoffSeconds, Math.Pow(2, job.Tries - 1)));
-        LogRetry(logger, job.JobId, job.Kind, job.Tries, wait.TotalSeconds, exception);
-        await queue.ReleaseAsync(job, wait, countsAsTry, code, CancellationToken.None);
+        var wait = JobBackoff.Next((countsAsTry ? job.Failures : job.Snoozes) + 1, delay, Draw());
+        LogRetry(logger, job.JobId, job.Kind, job.Tries, code, wait.TotalSeconds, exception);
+        var state = await leases.ReleaseAsync(job, wait, countsAsTry, snoozed: !countsAsTry, code, CancellationToken.None);
+        metrics.Retried(job, code);
+        if (state == JobState.Cancelled)
+            notifier.JobIsOver(job.JobId);
+        return countsAsTry ? "failed_try" : "snoozed";
     }
 
-    private async Task FailAsync(ClaimedJob job, string code, string message)
+    private double Draw()
     {
-        try
-        {
-            await queue.FailAsync(job, code, message, CancellationToken.None);
-        }
-        catch (LeaseLostException)
-        {
-            LogLeaseLost(logger, job.JobId);
-        }
+        lock (random) // shared by all runs, and not made for it
+            return random.NextDouble();
     }
 
-    private async Task HeartbeatAsync(ClaimedJob job, TimeSpan lease, CancellationTokenSource lost)
+    private ITimer? WatchDeadline(RunningJob running)
     {
-        // Three chances before the lease ends.
-        using var timer = new PeriodicTimer(lease / 4, time);
-        try
-        {
-            while (await timer.WaitForNextTickAsync(lost.Token))
-            {
-                try
-                {
-                    if (!await queue.HeartbeatAsync(job, lease, lost.Token))
-                    {
-                        await lost.CancelAsync();
-                        return;
-                    }
-                }
-                catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
-                {
-                    LogHeartbeatFailed(logger, job.JobId, e);
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // The job is over.
-        }
+        if (running.Job.Deadline is not { } deadline)
+            return null;
+        var left = deadline - time.GetUtcNow();
+        if (left > TimeSpan.Zero)
+            return left.TotalMilliseconds < uint.MaxValue - 1 ? time.CreateTimer(static job => ((RunningJob)job!).DeadlinePassed(), running, left, Timeout.InfiniteTimeSpan) : null;
+        running.DeadlinePassed();
+        return null;
     }
 
     private static Activity? Start(ClaimedJob job)
@@ -141,20 +170,20 @@ internal sealed partial class JobExecution(JobQueue queue, JobHandlers handlers,
         return activity;
     }
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "Job {JobId} ({Kind}) is done")]
-    private static partial void LogDone(ILogger logger, Guid jobId, string kind);
+    [LoggerMessage(Level = LogLevel.Information, Message = "Job {JobId} ({Kind}) is over: {State}")]
+    private static partial void LogDone(ILogger logger, Guid jobId, string kind, JobState state);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Job {JobId} ({Kind}) goes back to the queue: this worker stops")]
+    private static partial void LogReleased(ILogger logger, Guid jobId, string kind);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Job {JobId} is no longer ours; nothing of this run counts")]
     private static partial void LogLeaseLost(ILogger logger, Guid jobId);
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Job {JobId} ({Kind}) failed at try {Tries}; again in {DelaySeconds} s")]
-    private static partial void LogRetry(ILogger logger, Guid jobId, string kind, int tries, double delaySeconds, Exception exception);
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Job {JobId} ({Kind}) could not be done at start {Tries} ({Code}); again in {DelaySeconds} s")]
+    private static partial void LogRetry(ILogger logger, Guid jobId, string kind, int tries, string code, double delaySeconds, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Job {JobId} ({Kind}) failed for good")]
     private static partial void LogFailed(ILogger logger, Guid jobId, string kind, Exception exception);
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "The heartbeat of job {JobId} failed")]
-    private static partial void LogHeartbeatFailed(ILogger logger, Guid jobId, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "The outcome of job {JobId} could not be recorded; its lease will end and it will be taken again")]
     private static partial void LogUntold(ILogger logger, Guid jobId, Exception exception);

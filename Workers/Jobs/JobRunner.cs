@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using AiAspire.Core.Jobs;
 using Microsoft.Extensions.Options;
@@ -6,35 +5,53 @@ using Npgsql;
 
 namespace AiAspire.Workers.Jobs;
 
-/// <summary>Claims jobs as it has room for them and runs each to its end, a release, or the loss of its lease.</summary>
+/// <summary>
+/// Claims jobs as it has room for them, runs each to its end, a release, or the loss of its lease, and keeps all their leases. Asked to
+/// stop, it claims no more and gives what runs a grace period; the rest goes back to the queue.
+/// </summary>
 internal sealed partial class JobRunner(
-    JobQueue queue, JobExecution execution, JobSignal signal, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
+    JobLeases leases, JobExecution execution, JobEventLogs eventLogs, JobHandlers handlers, RunningJobs running, AdaptiveConcurrency concurrency, JobSignal signal,
+    JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
 {
     private static readonly TimeSpan ErrorDelay = TimeSpan.FromSeconds(1);
 
     private readonly string _worker = $"{Environment.MachineName}:{Environment.ProcessId}";
-    private readonly ConcurrentDictionary<Guid, Task> _running = new();
+    private readonly Dictionary<Guid, Task> _tasks = [];
+    private readonly Lock _tasksLock = new();
 
-    // Cancelled when the grace period is over, after the claiming has stopped.
-    private readonly CancellationTokenSource _abandon = new();
+    private TimeSpan Lease => TimeSpan.FromSeconds(options.Value.LeaseSeconds);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        // Until the last job has ended: a job that gets to finish keeps its lease.
+        using var drained = new CancellationTokenSource();
+        var renewing = RenewAsync(drained.Token);
+        await ClaimAsync(stoppingToken);
+        await DrainAsync();
+        await drained.CancelAsync();
+        await renewing;
+    }
+
+    private async Task ClaimAsync(CancellationToken stoppingToken)
     {
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
-                var room = options.Value.Concurrency - _running.Count;
-                var claimed = room > 0 ? await queue.ClaimAsync(_worker, room, Lease, stoppingToken) : [];
+                var room = concurrency.Current - running.Count;
+                (metrics.Running, metrics.Concurrency) = (running.Count, concurrency.Current);
+                var claimed = room > 0
+                    ? await leases.ClaimAsync(new ClaimRequest(_worker, handlers.Kinds, room, Lease, options.Value.TenantConcurrency), stoppingToken)
+                    : [];
                 foreach (var job in claimed)
                     Start(job);
-                // A full batch says that more may wait.
-                if (claimed.Count < room || room <= 0)
+                // What was claimed says that more may wait: a claim takes each tenant's share at most.
+                if (claimed.Count == 0 || claimed.Count >= room)
                     await signal.WaitAsync(TimeSpan.FromSeconds(options.Value.PollSeconds), stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
             {
-                break;
+                return;
             }
             catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
             {
@@ -42,40 +59,93 @@ internal sealed partial class JobRunner(
                 await Task.Delay(ErrorDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
-
-        await DrainAsync();
     }
 
-    private TimeSpan Lease => TimeSpan.FromSeconds(options.Value.LeaseSeconds);
-
-    private void Start(ClaimedJob job)
+    private void Start(ClaimedJob claimed)
     {
-        // A job whose lease this very process lost may come back to it: the token tells the two runs apart.
-        _running[job.LeaseToken] = Task.Run(async () =>
+        var job = new RunningJob(claimed, eventLogs.Open(claimed));
+        running.Add(job);
+        lock (_tasksLock)
         {
-            await execution.RunAsync(job, Lease, _abandon.Token);
-            _running.TryRemove(job.LeaseToken, out _);
-            signal.Set();
-        }, CancellationToken.None);
+            _tasks[claimed.LeaseToken] = Task.Run(async () =>
+            {
+                try
+                {
+                    await execution.RunAsync(job);
+                }
+                catch (Exception e)
+                {
+                    LogBroken(logger, claimed.JobId, e);
+                }
+
+                running.Remove(job);
+                lock (_tasksLock)
+                    _tasks.Remove(claimed.LeaseToken);
+                await job.DisposeAsync();
+                signal.Set();
+            }, CancellationToken.None);
+        }
+    }
+
+    /// <summary>Renews all leases in one statement; three chances before any of them ends.</summary>
+    private async Task RenewAsync(CancellationToken drained)
+    {
+        using var timer = new PeriodicTimer(Lease / 4, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(drained))
+            {
+                var jobs = running.All;
+                if (jobs.Count > 0)
+                    await RenewAsync(jobs, drained);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Nothing runs any more.
+        }
+    }
+
+    private async Task RenewAsync(IReadOnlyList<RunningJob> jobs, CancellationToken drained)
+    {
+        try
+        {
+            var renewed = await leases.RenewAsync([.. jobs.Select(j => j.Job)], Lease, drained);
+            foreach (var job in jobs)
+            {
+                // One that has just ended is not held any more either; stopping it changes nothing.
+                if (!renewed.Held.Contains(job.Job.LeaseToken))
+                    job.LeaseLost();
+                else if (renewed.Cancel.Contains(job.Job.LeaseToken))
+                    job.Cancel();
+            }
+        }
+        catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
+        {
+            LogRenewFailed(logger, jobs.Count, e);
+        }
     }
 
     private async Task DrainAsync()
     {
-        var all = Task.WhenAll(_running.Values);
-        LogDraining(logger, _running.Count);
+        Task all;
+        lock (_tasksLock)
+            all = Task.WhenAll(_tasks.Values);
+        LogDraining(logger, running.Count);
         await all.WaitAsync(TimeSpan.FromSeconds(options.Value.DrainSeconds), time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await _abandon.CancelAsync();
+        foreach (var job in running.All)
+            job.Abandon();
         await all.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
-
-    public override void Dispose()
-    {
-        _abandon.Dispose();
-        base.Dispose();
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Claiming jobs failed; trying again")]
     private static partial void LogClaimFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The leases of {Count} jobs could not be renewed; trying again")]
+    private static partial void LogRenewFailed(ILogger logger, int count, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The run of job {JobId} broke; its lease will end and it will be taken again")]
+    private static partial void LogBroken(ILogger logger, Guid jobId, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Stopping: {Count} running jobs get to finish")]
     private static partial void LogDraining(ILogger logger, int count);
@@ -85,6 +155,8 @@ internal sealed partial class JobRunner(
 internal sealed class JobHandlers(IEnumerable<IJobHandler> handlers)
 {
     private readonly FrozenDictionary<string, IJobHandler> _byKind = handlers.ToFrozenDictionary(h => h.Kind, StringComparer.Ordinal);
+
+    public string[] Kinds => [.. _byKind.Keys];
 
     public IJobHandler? Find(string kind) => _byKind.GetValueOrDefault(kind);
 }

@@ -7,9 +7,13 @@ public sealed class JobRunnerOptions
 {
     public const string Section = "Workers";
 
-    /// <summary>Jobs this process runs at once. Default 16.</summary>
+    /// <summary>Jobs this process runs at once. Default 16; fewer while providers are overloaded.</summary>
     [Range(1, 1000)]
     public int Concurrency { get; init; } = 16;
+
+    /// <summary>Jobs of one tenant that run at once, over all workers. Default 64.</summary>
+    [Range(1, 100_000)]
+    public int TenantConcurrency { get; init; } = 64;
 
     /// <summary>Seconds after which the job of a worker that died is free again. Default 20.</summary>
     [Range(1, 600)]
@@ -22,4 +26,16 @@ public sealed class JobRunnerOptions
     /// <summary>Seconds that running jobs get to finish when the process is asked to stop; then they are released. Default 10.</summary>
     [Range(0, 600)]
     public double DrainSeconds { get; init; } = 10;
+
+    /// <summary>Workers that may die with a job before it is taken for what kills them. Default 10.</summary>
+    [Range(1, 1000)]
+    public int MaxLostLeases { get; init; } = 10;
+
+    /// <summary>Seconds between two samples of the queue's depth and age for the metrics. Default 10.</summary>
+    [Range(0.1, 3600)]
+    public double StatusSeconds { get; init; } = 10;
+
+    /// <summary>Minutes between two rounds of deleting old events and results. Default 10.</summary>
+    [Range(0.01, 24 * 60)]
+    public double RetentionMinutes { get; init; } = 10;
 }

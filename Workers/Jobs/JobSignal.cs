@@ -3,8 +3,11 @@ using Npgsql;
 
 namespace AiAspire.Workers.Jobs;
 
-/// <summary>Wakes the runner when a job is queued anywhere. Only a hint: the runner polls as well, and loses nothing when this is away.</summary>
-internal sealed partial class JobSignal(NpgsqlDataSource dataSource, TimeProvider time, ILogger<JobSignal> logger) : BackgroundService
+/// <summary>
+/// Wakes the runner when a job is queued anywhere, and stops a job that is cancelled. Only a hint: the runner polls, and heartbeats tell of
+/// cancellations too, so nothing is lost when this is away.
+/// </summary>
+internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs running, TimeProvider time, ILogger<JobSignal> logger) : BackgroundService
 {
     private static readonly TimeSpan ReconnectDelay = TimeSpan.FromSeconds(1);
     private readonly SemaphoreSlim _signal = new(0, 1);
@@ -28,9 +31,11 @@ internal sealed partial class JobSignal(NpgsqlDataSource dataSource, TimeProvide
             try
             {
                 await using var connection = await dataSource.OpenConnectionAsync(stoppingToken);
-                connection.Notification += (_, _) => Set();
-                await using (var listen = new NpgsqlCommand($"LISTEN {JobQueue.Channel}", connection))
+                connection.Notification += (_, notification) => Hear(notification.Payload);
+                await using (var listen = new NpgsqlCommand($"LISTEN {JobNotifier.Channel}", connection))
                     await listen.ExecuteNonQueryAsync(stoppingToken);
+                // What came before LISTEN took hold was not notified to us.
+                Set();
                 while (true)
                     await connection.WaitAsync(stoppingToken);
             }
@@ -44,6 +49,14 @@ internal sealed partial class JobSignal(NpgsqlDataSource dataSource, TimeProvide
                 await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    private void Hear(string payload)
+    {
+        if (!payload.StartsWith(JobNotifier.CancelPrefix, StringComparison.Ordinal))
+            Set();
+        else if (Guid.TryParse(payload.AsSpan(JobNotifier.CancelPrefix.Length), out var jobId))
+            running.Cancel(jobId);
     }
 
     public override void Dispose()

@@ -27,7 +27,7 @@ public sealed class RunningApplication : IAsyncLifetime
     {
         using var timeout = new CancellationTokenSource(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3"], timeout.Token);
+            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3"], timeout.Token);
         _app = await builder.BuildAsync(timeout.Token);
         await _app.StartAsync(timeout.Token);
         foreach (var resource in new[] { "api", "workers", "evaluator" })

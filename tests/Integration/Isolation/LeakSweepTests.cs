@@ -16,7 +16,7 @@ public sealed class LeakSweepTests(RunningApplication application)
     private const string Canary = "sweep-canary-93b1f";
 
     private static readonly string[] SweptTables =
-        ["tenants", "tiers", "users", "api_keys", "conversations", "messages", "feedback", "jobs", "idempotency_keys", "kill_switches"];
+        ["tenants", "tiers", "users", "api_keys", "conversations", "messages", "feedback", "jobs", "job_history", "job_events", "idempotency_keys", "kill_switches"];
 
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
@@ -139,7 +139,7 @@ public sealed class LeakSweepTests(RunningApplication application)
         foreach (var table in SweptTables)
         {
             // The stranger of the same tenant leaves rows of their own there, so per-user tables are compared for the victim alone.
-            var owner = table is "conversations" or "messages" or "feedback" or "jobs" or "idempotency_keys"
+            var owner = table is "conversations" or "messages" or "feedback" or "jobs" or "job_history" or "job_events" or "idempotency_keys"
                 ? "AND user_id = (SELECT user_id FROM aiaspire.users u WHERE u.tenant_id = $1 AND u.external_id = 'alice')"
                 : "";
             rows[table] = await database.ScalarAsync<string>(

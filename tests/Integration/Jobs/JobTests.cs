@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using AiAspire.Integration.Application;
-using Aspire.Hosting.Testing;
 
 namespace AiAspire.Integration.Jobs;
 
@@ -13,73 +12,127 @@ public sealed class JobTests(RunningApplication application)
 
     [Fact]
     [Trait("Checklist", "ARCH-01")]
+    [Trait("Checklist", "OBS-16")]
     public async Task A_queued_completion_runs_in_a_worker_and_is_charged_once()
     {
         using var client = application.Developer();
-        using var accepted = await client.PostAsJsonAsync("/v1/jobs", new { request = Wire.Chat("say exactly: done later") }, Cancelled);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = JsonContent.Create(new { request = Wire.Chat("say exactly: done later") }) };
+        request.Headers.Add("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        using var accepted = await client.SendAsync(request, Cancelled);
         Assert.Equal(HttpStatusCode.Accepted, accepted.StatusCode);
-        var job = await FinishedAsync(client, accepted.Headers.Location!);
-        Assert.Equal("succeeded", job.GetProperty("status").GetString());
+        var job = await client.OverAsync((await accepted.JsonAsync()).GetProperty("id").GetGuid(), application);
+        Assert.Equal("succeeded", job.Status());
         Assert.Equal("done later", job.GetProperty("result").Content());
         await using var database = await application.OpenSuperuserAsync();
-        Assert.Equal(1, await database.ScalarAsync<long>(
-            "SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", job.GetProperty("id").GetGuid()));
+        var id = job.GetProperty("id").GetGuid();
+        Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", id));
+        Assert.Equal(
+            job.GetProperty("cost_usd").GetDecimal(), await database.ScalarAsync<decimal>("SELECT charged_cost FROM aiaspire.ledger_requests WHERE conversation_id = $1", id));
+        Assert.StartsWith(
+            "00-0af7651916cd43dd8448eb211c80319c-", await database.ScalarAsync<string>("SELECT trace_parent FROM aiaspire.job_history WHERE job_id = $1", id), StringComparison.Ordinal);
+        // Over, it is in the table that claims do not look at; what was asked is kept of failed jobs alone.
+        Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE job_id = $1", id));
+        Assert.True(await database.ScalarAsync<bool>("SELECT payload IS NULL FROM aiaspire.job_history WHERE job_id = $1", id));
     }
 
     [Fact]
     public async Task What_cannot_succeed_is_refused_when_queued()
     {
         using var client = application.Developer();
-        using var unknown = await client.PostAsJsonAsync("/v1/jobs", new { request = Wire.Chat("x", "no-such-model") }, Cancelled);
-        await unknown.ErrorAsync(HttpStatusCode.NotFound, "model_not_found");
-        using var streaming = await client.PostAsJsonAsync("/v1/jobs", new { request = Wire.Chat("x", stream: true) }, Cancelled);
-        await streaming.ErrorAsync(HttpStatusCode.BadRequest, "invalid_value", "request.stream");
-        using var kind = await client.PostAsJsonAsync("/v1/jobs", new { kind = "juggling", request = Wire.Chat("x") }, Cancelled);
-        await kind.ErrorAsync(HttpStatusCode.BadRequest, "invalid_value", "kind");
+        await RefusedAsync(new { request = Wire.Chat("x", "no-such-model") }, HttpStatusCode.NotFound, "model_not_found", "model");
+        await RefusedAsync(new { kind = "juggling", request = Wire.Chat("x") }, HttpStatusCode.BadRequest, "invalid_value", "kind");
+        await RefusedAsync(new { request = Wire.Chat("x"), priority = 10 }, HttpStatusCode.BadRequest, "invalid_value", "priority");
+        await RefusedAsync(new { request = Wire.Chat("x"), deadline = "2020-01-01T00:00:00Z" }, HttpStatusCode.BadRequest, "invalid_value", "deadline");
+        await RefusedAsync(new { request = Wire.Chat("x"), max_cost_usd = 0 }, HttpStatusCode.BadRequest, "invalid_value", "max_cost_usd");
+        var error = await RefusedAsync(new { request = Wire.Chat(new string('x', 1_100_000)) }, HttpStatusCode.RequestEntityTooLarge, "payload_too_large", "request");
+        Assert.Contains("1048576", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+
+        async Task<JsonElement> RefusedAsync(object job, HttpStatusCode status, string code, string field)
+        {
+            using var response = await client.PostAsJsonAsync("/v1/jobs", job, Cancelled);
+            return await response.ErrorAsync(status, code, field);
+        }
     }
 
     [Fact]
-    [Trait("Checklist", "LOAD-08")]
-    public async Task The_job_of_a_killed_worker_is_finished_by_the_other()
+    public async Task Of_jobs_with_one_unique_key_one_waits()
     {
-        using var simulator = application.App.CreateHttpClient("sim-openai");
-        await simulator.PutAsJsonAsync("/control/models/sim-reasoning/behaviour", new { latency = new { kind = "fixed", ms = 2500 } }, Cancelled);
         using var client = application.Developer();
-        using var accepted = await client.PostAsJsonAsync("/v1/jobs", new { request = Wire.Chat("say exactly: survived", "sim-reasoning") }, Cancelled);
-        var id = (await accepted.JsonAsync()).GetProperty("id").GetGuid();
-        await using var database = await application.OpenSuperuserAsync();
-        var worker = await Wait.ForAsync(
-            "a worker to take the job",
-            async () => (await database.ListAsync("SELECT worker FROM aiaspire.jobs WHERE job_id = $1 AND state = 'Running'", r => r.GetString(0), id)).SingleOrDefault(),
-            application,
-            "workers");
-        var killed = int.Parse(worker[(worker.LastIndexOf(':') + 1)..], System.Globalization.CultureInfo.InvariantCulture);
-        var replica = application.App.GetResourceProcessId("workers", 0) == killed ? 0 : 1;
-        Assert.Equal(killed, application.App.GetResourceProcessId("workers", replica));
-        await application.App.KillResourceAsync("workers", replica, Cancelled);
+        var key = Guid.CreateVersion7(TimeProvider.System.GetUtcNow()).ToString();
+        object Job() => new { request = Wire.Chat("x"), unique_key = key, run_at = TimeProvider.System.GetUtcNow().AddHours(1) };
+        var jobs = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => client.QueueAsync(Job())));
+        var id = Assert.Single(jobs.Select(j => j.GetProperty("id").GetGuid()).Distinct());
+        using var cancelled = await client.PostAsync($"/v1/jobs/{id}/cancel", null, Cancelled);
+        Assert.Equal("cancelled", (await cancelled.JsonAsync()).Status());
 
-        var job = await FinishedAsync(client, accepted.Headers.Location!);
-        await simulator.DeleteAsync("/control/models/sim-reasoning/behaviour", Cancelled);
-        Assert.Equal("succeeded", job.GetProperty("status").GetString());
-        Assert.Equal("survived", job.GetProperty("result").Content());
-        Assert.Equal(2, job.GetProperty("tries").GetInt32());
-        // The first worker's call is on the bill and in the ledger, open, with its lease; it was never charged.
-        Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1", id));
-        await database.ExecuteAsync("UPDATE aiaspire.ledger_attempts SET outcome = 'Abandoned', usage_source = 'Estimate' WHERE outcome = 'Open'");
-        await application.App.StartResourceAsync("workers", replica, Cancelled);
+        var next = (await client.QueueAsync(Job())).GetProperty("id").GetGuid();
+
+        Assert.NotEqual(id, next);
+        (await client.PostAsync($"/v1/jobs/{next}/cancel", null, Cancelled)).Dispose();
     }
 
-    private async Task<JsonElement> FinishedAsync(HttpClient client, Uri location)
+    [Fact]
+    public async Task Jobs_are_listed_newest_first_waiting_ones_and_those_that_are_over()
     {
-        var job = await Wait.ForAsync(
-            "the job to finish",
-            async () =>
-            {
-                var job = await client.GetFromJsonAsync<JsonElement>(location, Cancelled);
-                return job.GetProperty("status").GetString() is "succeeded" or "failed" ? (object)job : null;
-            },
-            application,
-            "workers");
-        return (JsonElement)job;
+        using var client = application.Client(application.Token("acme", "lister"));
+        var done = await client.QueueChatAsync("say exactly: one");
+        await client.OverAsync(done, application);
+        var later = (await client.QueueAsync(new { request = Wire.Chat("x"), run_at = TimeProvider.System.GetUtcNow().AddHours(1) })).GetProperty("id").GetGuid();
+
+        Assert.Equal([later, done], await IdsAsync("/v1/jobs"));
+        Assert.Equal([later], await IdsAsync("/v1/jobs?limit=1"));
+        Assert.Equal([done], await IdsAsync($"/v1/jobs?limit=1&after={later}"));
+        Assert.Equal([later], await IdsAsync("/v1/jobs?status=queued"));
+        (await client.PostAsync($"/v1/jobs/{later}/cancel", null, Cancelled)).Dispose();
+        Assert.Equal([later], await IdsAsync("/v1/jobs?status=cancelled"));
+
+        async Task<Guid[]> IdsAsync(string path)
+            => [.. (await client.GetFromJsonAsync<JsonElement>(path, Cancelled)).GetProperty("data").EnumerateArray().Select(j => j.GetProperty("id").GetGuid())];
+    }
+
+    [Fact]
+    public async Task A_job_that_could_cost_more_than_its_ceiling_is_given_up_before_anything_is_spent()
+    {
+        using var client = application.Developer();
+        var id = (await client.QueueAsync(new { request = Wire.Chat("x"), max_cost_usd = 0.000001m })).GetProperty("id").GetGuid();
+
+        var job = await client.OverAsync(id, application);
+
+        Assert.Equal(("failed", "cost_ceiling_exceeded"), (job.Status(), job.GetProperty("error").GetProperty("code").GetString()));
+        Assert.Contains("max_tokens", job.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
+        await using var database = await application.OpenSuperuserAsync();
+        Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1", id));
+    }
+
+    [Fact]
+    [Trait("Checklist", "COST-09")]
+    public async Task A_wait_for_an_overloaded_provider_burns_no_try()
+    {
+        await using var busy = await application.BehaveAsync("sim-reasoning", new { errorCount = 2, errorStatus = 429, retryAfterSeconds = 1 });
+        using var client = application.Developer();
+        var id = (await client.QueueAsync(new { request = Wire.Chat("say exactly: at last", "sim-reasoning"), max_tries = 1 })).GetProperty("id").GetGuid();
+
+        var job = await client.OverAsync(id, application);
+
+        Assert.Equal(("succeeded", 3), (job.Status(), job.GetProperty("tries").GetInt32()));
+        await using var database = await application.OpenSuperuserAsync();
+        Assert.Equal(0, await database.ScalarAsync<int>("SELECT failures FROM aiaspire.job_history WHERE job_id = $1", id));
+        // Three calls, each with its attempt; one charge, one question and one answer.
+        Assert.Equal(3, await database.ScalarAsync<long>(
+            "SELECT count(*) FROM aiaspire.ledger_attempts a JOIN aiaspire.ledger_requests r USING (tenant_id, request_id) WHERE r.conversation_id = $1", id));
+        Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", id));
+        Assert.Equal(2, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.messages WHERE conversation_id = $1", id));
+    }
+
+    [Fact]
+    public async Task A_job_past_its_deadline_fails_even_while_it_runs()
+    {
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 20_000 } });
+        using var client = application.Developer();
+        var id = (await client.QueueAsync(new { request = Wire.Chat("x", "sim-reasoning"), deadline = TimeProvider.System.GetUtcNow().AddSeconds(2) })).GetProperty("id").GetGuid();
+
+        var job = await client.OverAsync(id, application);
+
+        Assert.Equal(("failed", "deadline_exceeded"), (job.Status(), job.GetProperty("error").GetProperty("code").GetString()));
     }
 }

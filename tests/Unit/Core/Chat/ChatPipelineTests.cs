@@ -140,6 +140,7 @@ public sealed class ChatPipelineTests : IDisposable
             new KillSwitchStep(_switches),
             // No feature is cached here, and no call asks for it.
             new CacheStep(null!, null!, Options.Create(new CachingOptions())),
+            new CostCeilingStep(),
             _servers.Step(LimitServers.Garnet, _time, call.Caller),
             new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time));
         return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));

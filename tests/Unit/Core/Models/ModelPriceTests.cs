@@ -88,4 +88,15 @@ public sealed class ModelPriceTests
 
         Assert.Equal(0m, new SettledCall(call, "failed", SampleCalls.Now, TimeSpan.FromSeconds(1)).ChargedCost);
     }
+
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public void What_will_be_done_again_is_not_charged()
+    {
+        var call = SampleCalls.Call();
+        SampleCalls.Attempt(call, SampleCalls.Target(), AttemptOutcome.Aborted, new TokenUsage(1000, 0, 0, 50, 0));
+
+        Assert.Equal(0m, new SettledCall(call, "aborted", SampleCalls.Now, TimeSpan.FromSeconds(1), Charged: false).ChargedCost);
+        Assert.True(call.Attempts.Sum(a => a.Cost) > 0);
+    }
 }

@@ -1,0 +1,32 @@
+using AiAspire.Core.Data;
+using AiAspire.Core.Encryption;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace AiAspire.Core.Jobs;
+
+public static class JobsRegistration
+{
+    public static IServiceCollection AddJobs(this IServiceCollection services)
+    {
+        services.AddOptions<JobOptions>()
+            .BindConfiguration(JobOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
+            .ValidateDataAnnotations()
+            .ValidateOnStart();
+        return services
+            .AddSingleton<JobMetrics>()
+            .AddSingleton<JobNotifier>()
+            .AddSingleton<JobQueue>()
+            .AddSingleton<JobLeases>()
+            .AddSingleton<JobCompletions>()
+            .AddSingleton<JobEventLogs>()
+            .AddSingleton<JobRetention>();
+    }
+}
+
+/// <summary>Opens the event log of each run.</summary>
+public sealed class JobEventLogs(TenantSessions sessions, UserKeys userKeys, IOptions<JobOptions> options, TimeProvider time, ILogger<JobEventLog> logger)
+{
+    public JobEventLog Open(ClaimedJob job) => new(job, sessions, userKeys, TimeSpan.FromMilliseconds(options.Value.EventMilliseconds), time, logger);
+}

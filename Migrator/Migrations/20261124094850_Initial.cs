@@ -1,0 +1,675 @@
+using System;
+using Microsoft.EntityFrameworkCore.Migrations;
+
+#nullable disable
+
+namespace AiAspire.Migrator.Migrations
+{
+    /// <inheritdoc />
+    public partial class Initial : Migration
+    {
+        /// <inheritdoc />
+        protected override void Up(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.EnsureSchema(
+                name: "aiaspire");
+
+            migrationBuilder.CreateTable(
+                name: "audit_entries",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    entry_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    actor_kind = table.Column<string>(type: "text", nullable: false),
+                    actor_id = table.Column<string>(type: "text", nullable: true),
+                    action = table.Column<string>(type: "text", nullable: false),
+                    target_kind = table.Column<string>(type: "text", nullable: true),
+                    target_id = table.Column<string>(type: "text", nullable: true),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    details = table.Column<string>(type: "jsonb", nullable: false),
+                    prev_hash = table.Column<byte[]>(type: "bytea", nullable: false),
+                    hash = table.Column<byte[]>(type: "bytea", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("audit_entries_pkey", x => new { x.tenant_id, x.sequence });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "audit_heads",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    hash = table.Column<byte[]>(type: "bytea", nullable: false),
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    signed_sequence = table.Column<long>(type: "bigint", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("audit_heads_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "budgets",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    budget_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    scope = table.Column<string>(type: "text", nullable: false),
+                    selector = table.Column<string>(type: "text", nullable: true),
+                    unit = table.Column<string>(type: "text", nullable: false),
+                    period = table.Column<string>(type: "text", nullable: false),
+                    limit = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    soft_percent = table.Column<int>(type: "integer", nullable: true),
+                    action = table.Column<string>(type: "text", nullable: false),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("budgets_pkey", x => new { x.tenant_id, x.budget_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "job_events",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    data = table.Column<byte[]>(type: "bytea", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("job_events_pkey", x => new { x.tenant_id, x.user_id, x.job_id, x.sequence });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "job_history",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    priority = table.Column<short>(type: "smallint", nullable: false),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    failures = table.Column<int>(type: "integer", nullable: false),
+                    max_tries = table.Column<int>(type: "integer", nullable: false),
+                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
+                    cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    payload = table.Column<byte[]>(type: "bytea", nullable: true),
+                    result = table.Column<byte[]>(type: "bytea", nullable: true),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    error_message = table.Column<string>(type: "text", nullable: true),
+                    trace_parent = table.Column<string>(type: "text", nullable: true),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("job_history_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "jobs",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    priority = table.Column<short>(type: "smallint", nullable: false),
+                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    deadline = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    unique_key = table.Column<string>(type: "text", nullable: true),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    failures = table.Column<int>(type: "integer", nullable: false),
+                    snoozes = table.Column<int>(type: "integer", nullable: false),
+                    lost_leases = table.Column<int>(type: "integer", nullable: false),
+                    max_tries = table.Column<int>(type: "integer", nullable: false),
+                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    worker = table.Column<string>(type: "text", nullable: true),
+                    cancel_requested = table.Column<bool>(type: "boolean", nullable: false),
+                    progress = table.Column<double>(type: "double precision", nullable: true),
+                    payload = table.Column<byte[]>(type: "bytea", nullable: false),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    trace_parent = table.Column<string>(type: "text", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("jobs_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "kill_switches",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    scope = table.Column<string>(type: "text", nullable: false),
+                    engaged = table.Column<bool>(type: "boolean", nullable: false),
+                    reason = table.Column<string>(type: "text", nullable: true),
+                    until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    changed_by = table.Column<string>(type: "text", nullable: false),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("kill_switches_pkey", x => new { x.tenant_id, x.scope });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "ledger_attempts",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    attempt_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
+                    number = table.Column<int>(type: "integer", nullable: false),
+                    feature = table.Column<string>(type: "text", nullable: false),
+                    tier = table.Column<string>(type: "text", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    model = table.Column<string>(type: "text", nullable: false),
+                    upstream_model = table.Column<string>(type: "text", nullable: false),
+                    price_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    outcome = table.Column<string>(type: "text", nullable: false),
+                    status_code = table.Column<int>(type: "integer", nullable: true),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    usage_source = table.Column<string>(type: "text", nullable: true),
+                    estimated_input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    reserved_output_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cached_input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cache_write_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    output_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    reasoning_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    provider_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    provider_request_id = table.Column<string>(type: "text", nullable: true),
+                    opened_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    settled_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    latency_ms = table.Column<double>(type: "double precision", nullable: true),
+                    first_token_ms = table.Column<double>(type: "double precision", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("ledger_attempts_pkey", x => new { x.tenant_id, x.attempt_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "ledger_requests",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
+                    api_key_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    conversation_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    feature = table.Column<string>(type: "text", nullable: false),
+                    tier = table.Column<string>(type: "text", nullable: false),
+                    requested_model = table.Column<string>(type: "text", nullable: false),
+                    model = table.Column<string>(type: "text", nullable: true),
+                    provider = table.Column<string>(type: "text", nullable: true),
+                    outcome = table.Column<string>(type: "text", nullable: false),
+                    stream = table.Column<bool>(type: "boolean", nullable: false),
+                    attempts = table.Column<int>(type: "integer", nullable: false),
+                    input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cached_input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cache_write_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    output_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    reasoning_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    provider_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    charged_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    cache_hit = table.Column<bool>(type: "boolean", nullable: false),
+                    saved_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    latency_ms = table.Column<double>(type: "double precision", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("ledger_requests_pkey", x => new { x.tenant_id, x.request_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "model_prices",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    price_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    upstream_model = table.Column<string>(type: "text", nullable: false),
+                    effective_from = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    input = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
+                    cached_input = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
+                    cache_write = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
+                    output = table.Column<decimal>(type: "numeric(18,6)", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("model_prices_pkey", x => new { x.tenant_id, x.price_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "tenants",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    slug = table.Column<string>(type: "text", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    plan = table.Column<string>(type: "text", nullable: false),
+                    status = table.Column<string>(type: "text", nullable: false),
+                    tokens_per_day = table.Column<long>(type: "bigint", nullable: true),
+                    tokens_per_minute = table.Column<long>(type: "bigint", nullable: true),
+                    retention_days = table.Column<int>(type: "integer", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("tenants_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "tiers",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    models = table.Column<string[]>(type: "text[]", nullable: false),
+                    features = table.Column<string[]>(type: "text[]", nullable: false),
+                    tokens_per_day = table.Column<long>(type: "bigint", nullable: true),
+                    default_max_output_tokens = table.Column<int>(type: "integer", nullable: false),
+                    is_default = table.Column<bool>(type: "boolean", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("tiers_pkey", x => new { x.tenant_id, x.name });
+                    table.ForeignKey(
+                        name: "tiers_tenant_id_fkey",
+                        column: x => x.tenant_id,
+                        principalSchema: "aiaspire",
+                        principalTable: "tenants",
+                        principalColumn: "tenant_id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "users",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    external_id = table.Column<string>(type: "text", nullable: false),
+                    tier = table.Column<string>(type: "text", nullable: false),
+                    roles = table.Column<string[]>(type: "text[]", nullable: false),
+                    status = table.Column<string>(type: "text", nullable: false),
+                    pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    erased_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("users_pkey", x => new { x.tenant_id, x.user_id });
+                    table.ForeignKey(
+                        name: "users_tenant_id_fkey",
+                        column: x => x.tenant_id,
+                        principalSchema: "aiaspire",
+                        principalTable: "tenants",
+                        principalColumn: "tenant_id",
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "api_keys",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    api_key_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    hash = table.Column<byte[]>(type: "bytea", nullable: false),
+                    prefix = table.Column<string>(type: "text", nullable: false),
+                    scopes = table.Column<string[]>(type: "text[]", nullable: false),
+                    expires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    revoked_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    last_used_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("api_keys_pkey", x => new { x.tenant_id, x.api_key_id });
+                    table.ForeignKey(
+                        name: "api_keys_tenant_id_fkey",
+                        column: x => x.tenant_id,
+                        principalSchema: "aiaspire",
+                        principalTable: "tenants",
+                        principalColumn: "tenant_id",
+                        onDelete: ReferentialAction.Cascade);
+                    table.ForeignKey(
+                        name: "api_keys_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "conversations",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    conversation_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    feature = table.Column<string>(type: "text", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    last_message_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("conversations_pkey", x => new { x.tenant_id, x.user_id, x.conversation_id });
+                    table.ForeignKey(
+                        name: "conversations_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "feedback",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    feedback_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    rating = table.Column<int>(type: "integer", nullable: false),
+                    comment = table.Column<byte[]>(type: "bytea", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("feedback_pkey", x => new { x.tenant_id, x.user_id, x.feedback_id });
+                    table.ForeignKey(
+                        name: "feedback_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "idempotency_keys",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    route = table.Column<string>(type: "text", nullable: false),
+                    key = table.Column<string>(type: "text", nullable: false),
+                    fingerprint = table.Column<byte[]>(type: "bytea", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    response = table.Column<byte[]>(type: "bytea", nullable: true),
+                    expires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("idempotency_keys_pkey", x => new { x.tenant_id, x.user_id, x.route, x.key });
+                    table.ForeignKey(
+                        name: "idempotency_keys_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "messages",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    conversation_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    message_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    role = table.Column<string>(type: "text", nullable: false),
+                    content = table.Column<byte[]>(type: "bytea", nullable: false),
+                    model = table.Column<string>(type: "text", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("messages_pkey", x => new { x.tenant_id, x.user_id, x.conversation_id, x.message_id });
+                    table.ForeignKey(
+                        name: "messages_tenant_id_user_id_conversation_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id, x.conversation_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "conversations",
+                        principalColumns: new[] { "tenant_id", "user_id", "conversation_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateIndex(
+                name: "api_keys_hash_key",
+                schema: "aiaspire",
+                table: "api_keys",
+                column: "hash",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "api_keys_tenant_id_user_id_idx",
+                schema: "aiaspire",
+                table: "api_keys",
+                columns: new[] { "tenant_id", "user_id" });
+
+            migrationBuilder.CreateIndex(
+                name: "audit_entries_tenant_id_action_sequence_idx",
+                schema: "aiaspire",
+                table: "audit_entries",
+                columns: new[] { "tenant_id", "action", "sequence" });
+
+            migrationBuilder.CreateIndex(
+                name: "audit_entries_tenant_id_entry_id_key",
+                schema: "aiaspire",
+                table: "audit_entries",
+                columns: new[] { "tenant_id", "entry_id" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "budgets_tenant_id_name_key",
+                schema: "aiaspire",
+                table: "budgets",
+                columns: new[] { "tenant_id", "name" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "conversations_tenant_id_last_message_at_idx",
+                schema: "aiaspire",
+                table: "conversations",
+                columns: new[] { "tenant_id", "last_message_at" });
+
+            migrationBuilder.CreateIndex(
+                name: "feedback_tenant_id_user_id_request_id_key",
+                schema: "aiaspire",
+                table: "feedback",
+                columns: new[] { "tenant_id", "user_id", "request_id" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "idempotency_keys_tenant_id_expires_at_idx",
+                schema: "aiaspire",
+                table: "idempotency_keys",
+                columns: new[] { "tenant_id", "expires_at" });
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_available_at_idx",
+                schema: "aiaspire",
+                table: "jobs",
+                column: "available_at",
+                filter: "state = 'Scheduled'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_idx",
+                schema: "aiaspire",
+                table: "jobs",
+                column: "tenant_id",
+                filter: "state = 'Running'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_priority_available_at_idx",
+                schema: "aiaspire",
+                table: "jobs",
+                columns: new[] { "tenant_id", "priority", "available_at" },
+                filter: "state = 'Queued'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_user_id_unique_key_key",
+                schema: "aiaspire",
+                table: "jobs",
+                columns: new[] { "tenant_id", "user_id", "unique_key" },
+                unique: true,
+                filter: "unique_key IS NOT NULL");
+
+            migrationBuilder.CreateIndex(
+                name: "ledger_attempts_tenant_id_request_id_idx",
+                schema: "aiaspire",
+                table: "ledger_attempts",
+                columns: new[] { "tenant_id", "request_id" });
+
+            migrationBuilder.CreateIndex(
+                name: "model_prices_tenant_id_provider_upstream_model_effective_from_key",
+                schema: "aiaspire",
+                table: "model_prices",
+                columns: new[] { "tenant_id", "provider", "upstream_model", "effective_from" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "tenants_slug_key",
+                schema: "aiaspire",
+                table: "tenants",
+                column: "slug",
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "users_tenant_id_external_id_key",
+                schema: "aiaspire",
+                table: "users",
+                columns: new[] { "tenant_id", "external_id" },
+                unique: true);
+
+            PartitionedTables.Convert(migrationBuilder, "ledger_attempts", "attempt_id", "request_id");
+            PartitionedTables.Convert(migrationBuilder, "ledger_requests", "request_id");
+        }
+
+        /// <inheritdoc />
+        protected override void Down(MigrationBuilder migrationBuilder)
+        {
+            migrationBuilder.DropTable(
+                name: "api_keys",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "audit_entries",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "audit_heads",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "budgets",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "feedback",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "idempotency_keys",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "job_events",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "job_history",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "jobs",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "kill_switches",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "ledger_attempts",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "ledger_requests",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "messages",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "model_prices",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "tiers",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "conversations",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "users",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "tenants",
+                schema: "aiaspire");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+-- The queue: how its tables are kept, and its functions. Run before security.sql, which says who may call what and as whom.
+--
+-- A job is in aiaspire.jobs while it waits or runs and in aiaspire.job_history when it is over. Whoever moves, renews or releases a running
+-- job names the lease token that its claim drew; a worker that lost the lease changes nothing.
+
+-- The scope's functions, which some of these call, come after them.
+SET LOCAL check_function_bodies = off;
+
+-- Rows come and go all the time: room in each page for a heartbeat beside the row it replaces (which then touches no index), and vacuum by
+-- the number of dead rows, not by the size of a table that ought to be nearly empty.
+ALTER TABLE aiaspire.jobs SET (
+    fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500, autovacuum_analyze_scale_factor = 0.1,
+    autovacuum_analyze_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE aiaspire.job_events SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
+-- A result is encrypted and will not get smaller.
+ALTER TABLE aiaspire.jobs ALTER COLUMN payload SET STORAGE EXTERNAL;
+ALTER TABLE aiaspire.job_events ALTER COLUMN data SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history (tenant_id, job_id) WHERE state = 'Failed';
+
+-- The least UUIDv7 of a time: below every id made in that millisecond (RFC 9562 §5.7).
+CREATE OR REPLACE FUNCTION aiaspire.least_id(p_time timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog
+    AS $$ SELECT (lpad(to_hex((extract(epoch FROM p_time) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
+
+-- Workers serve all tenants. A claim goes round the ring of tenants that have ready jobs, from where this worker's last one ended, and takes from
+-- each in turn, first from those that run fewest: a tenant with ten thousand jobs waits like one with a single one. What runs is counted from
+-- the rows themselves, so no counter can drift; claims come one after the other, so the caps are exact.
+CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_after uuid)
+    RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, payload bytea, tries integer, failures integer, snoozes integer, lost_leases integer,
+        max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    -- The table goes from empty to full and back faster than statistics follow; the right plan is always by index.
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+#variable_conflict use_column
+DECLARE
+    -- Longer rings are gone through in several claims.
+    c_visits CONSTANT integer := 200;
+    c_promoted CONSTANT integer := 500;
+    v_now timestamptz;
+BEGIN
+    -- A claim that a crash of the database undoes is only made again; its worker is fenced off.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock(1095058259, 1);
+    v_now := clock_timestamp();
+
+    UPDATE aiaspire.jobs j SET state = 'Queued' FROM (
+        SELECT s.tenant_id, s.user_id, s.job_id FROM aiaspire.jobs s
+        WHERE s.state = 'Scheduled' AND s.available_at <= v_now ORDER BY s.available_at LIMIT c_promoted FOR UPDATE SKIP LOCKED
+    ) due
+    WHERE j.tenant_id = due.tenant_id AND j.user_id = due.user_id AND j.job_id = due.job_id;
+
+    RETURN QUERY
+    WITH RECURSIVE running AS MATERIALIZED (
+        SELECT r.tenant_id, r.user_id, r.job_id, r.kind, r.lease_until FROM aiaspire.jobs r WHERE r.state = 'Running'
+    ), busy AS MATERIALIZED (
+        SELECT r.tenant_id, count(*)::integer AS jobs FROM running r WHERE r.lease_until > v_now GROUP BY r.tenant_id
+    ), ring (tenant_id, wrapped, visit) AS (
+        SELECT p_after, false, 0
+        UNION ALL
+        SELECT succ.tenant_id, succ.wrapped, r.visit + 1
+        FROM ring r CROSS JOIN LATERAL (
+            (SELECT q.tenant_id, r.wrapped FROM aiaspire.jobs q WHERE q.state = 'Queued' AND q.tenant_id > r.tenant_id ORDER BY q.tenant_id LIMIT 1)
+            UNION ALL
+            (SELECT q.tenant_id, true FROM aiaspire.jobs q WHERE q.state = 'Queued' AND NOT r.wrapped ORDER BY q.tenant_id LIMIT 1)
+            LIMIT 1
+        ) succ (tenant_id, wrapped)
+        WHERE r.visit < c_visits AND NOT (succ.wrapped AND succ.tenant_id > p_after)
+    ), ready AS MATERIALIZED (
+        SELECT r.tenant_id, r.visit, coalesce(b.jobs, 0) AS jobs FROM ring r LEFT JOIN busy b ON b.tenant_id = r.tenant_id
+        WHERE r.visit > 0 AND coalesce(b.jobs, 0) < p_tenant_cap
+    ), portion AS MATERIALIZED (
+        SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::integer AS jobs FROM ready
+    ), chosen AS MATERIALIZED (
+        (SELECT r.tenant_id, r.user_id, r.job_id, 0 AS visit, 0 AS place FROM running r
+            WHERE r.lease_until <= v_now AND r.kind = ANY (p_kinds) ORDER BY r.lease_until LIMIT p_limit)
+        UNION ALL
+        SELECT o.tenant_id, head.user_id, head.job_id, o.visit, o.jobs + head.place
+        FROM ready o CROSS JOIN LATERAL (
+            SELECT q.user_id, q.job_id, row_number() OVER (ORDER BY q.priority, q.available_at)::integer AS place
+            FROM aiaspire.jobs q WHERE q.tenant_id = o.tenant_id AND q.state = 'Queued' AND q.kind = ANY (p_kinds)
+            ORDER BY q.priority, q.available_at
+            LIMIT least(p_tenant_cap - o.jobs, (SELECT s.jobs FROM portion s))
+        ) head
+        ORDER BY 5, 4 LIMIT p_limit
+    ), picked AS MATERIALIZED (
+        SELECT j.tenant_id, j.user_id, j.job_id, c.visit
+        FROM chosen c JOIN aiaspire.jobs j ON j.tenant_id = c.tenant_id AND j.user_id = c.user_id AND j.job_id = c.job_id
+        -- Asked again of the row as it is once it is locked: it may have been cancelled, or its lease renewed.
+        WHERE j.state = 'Queued' OR (j.state = 'Running' AND j.lease_until <= v_now)
+        FOR UPDATE OF j SKIP LOCKED
+    )
+    UPDATE aiaspire.jobs j SET
+        state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), lease_until = clock_timestamp() + p_lease, tries = j.tries + 1,
+        lost_leases = j.lost_leases + CASE j.state WHEN 'Running' THEN 1 ELSE 0 END, started_at = coalesce(j.started_at, v_now), progress = NULL, error_code = NULL
+    FROM picked p
+    WHERE j.tenant_id = p.tenant_id AND j.user_id = p.user_id AND j.job_id = p.job_id
+    RETURNING j.tenant_id, j.user_id, j.job_id, j.kind, j.payload, j.tries, j.failures, j.snoozes, j.lost_leases, j.max_tries, j.lease_token, j.trace_parent,
+        j.available_at, j.deadline, j.max_cost, j.cancel_requested, p.visit;
+END
+$$;
+
+-- Heartbeats of all jobs of one process. A row that is locked is just being finished or cancelled: it is told as held and left alone.
+CREATE OR REPLACE FUNCTION aiaspire.renew_jobs(p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_lease interval)
+    RETURNS TABLE (lease_token uuid, cancel_requested boolean)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET jit = off
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    WITH held AS MATERIALIZED (
+        SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token, j.cancel_requested
+        FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease)
+        JOIN aiaspire.jobs j ON j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
+    ), locked AS MATERIALIZED (
+        SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token
+        FROM held h JOIN aiaspire.jobs j ON j.tenant_id = h.tenant_id AND j.user_id = h.user_id AND j.job_id = h.job_id AND j.lease_token = h.lease_token
+        FOR UPDATE OF j SKIP LOCKED
+    ), renewed AS (
+        UPDATE aiaspire.jobs j SET lease_until = clock_timestamp() + p_lease FROM locked l
+        WHERE j.tenant_id = l.tenant_id AND j.user_id = l.user_id AND j.job_id = l.job_id AND j.lease_token = l.lease_token AND j.state = 'Running'
+    )
+    SELECT h.lease_token, h.cancel_requested FROM held h;
+END
+$$;
+
+-- Ends jobs of several tenants at once; returns the leases whose jobs are ended by them, be it now or by this very call before.
+CREATE OR REPLACE FUNCTION aiaspire.finish_jobs(
+    p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_states text[], p_results bytea[], p_codes text[], p_messages text[], p_costs numeric[])
+    RETURNS TABLE (lease_token uuid)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET jit = off
+    AS $$
+        WITH given AS MATERIALIZED (
+            SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
+                AS g (tenant, usr, job, lease, state, result, code, message, cost)
+        ), done AS (
+            DELETE FROM aiaspire.jobs j USING given g
+            WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
+            RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
+        ), kept AS (
+            INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+                error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
+            SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
+                CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
+            FROM done d
+            RETURNING job_history.lease_token
+        )
+        SELECT k.lease_token FROM kept k
+        UNION ALL
+        SELECT h.lease_token FROM given g JOIN aiaspire.job_history h
+            ON h.tenant_id = g.tenant AND h.user_id = g.usr AND h.job_id = g.job AND h.lease_token = g.lease AND h.state = g.state;
+    $$;
+
+-- The fence: raised inside a settling transaction, it undoes result, messages and charge together. With the rights of its caller.
+CREATE OR REPLACE FUNCTION aiaspire.finish_job(
+    p_tenant uuid, p_user uuid, p_job uuid, p_lease uuid, p_state text, p_result bytea, p_error_code text, p_error_message text, p_cost numeric) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    WITH done AS (
+        DELETE FROM aiaspire.jobs j
+        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running'
+        RETURNING j.*
+    )
+    INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+        error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
+    SELECT d.tenant_id, d.user_id, d.job_id, d.kind, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, p_cost,
+        CASE p_state WHEN 'Failed' THEN d.payload END, p_result, p_error_code, p_error_message, d.trace_parent, p_lease, d.created_at, d.started_at, clock_timestamp()
+    FROM done d;
+    -- Also when the commit's answer was lost and the transaction comes again.
+    IF NOT FOUND AND NOT EXISTS (
+        SELECT FROM aiaspire.job_history h
+        WHERE h.tenant_id = p_tenant AND h.user_id = p_user AND h.job_id = p_job AND h.lease_token = p_lease AND h.state = p_state)
+    THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job USING ERRCODE = 'AI001';
+    END IF;
+END
+$$;
+
+-- Back into the queue. Null: the lease is lost.
+CREATE OR REPLACE FUNCTION aiaspire.release_job(
+    p_tenant uuid, p_user uuid, p_job uuid, p_lease uuid, p_delay interval, p_failed integer, p_snoozed integer, p_error_code text) RETURNS text
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+DECLARE
+    v_state text;
+BEGIN
+    UPDATE aiaspire.jobs j SET
+        state = CASE WHEN p_delay > interval '0' THEN 'Scheduled' ELSE 'Queued' END, available_at = clock_timestamp() + p_delay,
+        failures = j.failures + p_failed, snoozes = j.snoozes + p_snoozed, lease_token = NULL, lease_until = NULL, worker = NULL, error_code = p_error_code
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND NOT j.cancel_requested
+    RETURNING j.state INTO v_state;
+    IF FOUND THEN
+        RETURN v_state;
+    END IF;
+    PERFORM FROM aiaspire.jobs j
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND j.cancel_requested FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM aiaspire.finish_job(p_tenant, p_user, p_job, p_lease, 'Cancelled', NULL, 'cancelled', 'The job was cancelled.', 0);
+    RETURN 'Cancelled';
+END
+$$;
+
+-- A job that waits is cancelled here; one that runs by its worker, which hears of it with its next heartbeat if not before. Null: the user has no such job.
+CREATE OR REPLACE FUNCTION aiaspire.cancel_job(p_tenant uuid, p_user uuid, p_job uuid) RETURNS text
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    WITH gone AS (
+        DELETE FROM aiaspire.jobs j
+        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.state IN ('Queued', 'Scheduled')
+        RETURNING j.*
+    )
+    INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost,
+        error_code, error_message, trace_parent, created_at, started_at, finished_at)
+    SELECT g.tenant_id, g.user_id, g.job_id, g.kind, 'Cancelled', g.priority, g.tries, g.failures, g.max_tries, g.max_cost, 0,
+        'cancelled', 'The job was cancelled.', g.trace_parent, g.created_at, g.started_at, clock_timestamp()
+    FROM gone g;
+    IF FOUND THEN
+        RETURN 'Cancelled';
+    END IF;
+    UPDATE aiaspire.jobs j SET cancel_requested = true
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job;
+    IF FOUND THEN
+        RETURN 'Running';
+    END IF;
+    RETURN (SELECT h.state FROM aiaspire.job_history h WHERE h.tenant_id = p_tenant AND h.user_id = p_user AND h.job_id = p_job);
+END
+$$;
+
+-- How the whole queue stands, for metrics and for whoever scales workers; counts and ages only.
+CREATE OR REPLACE FUNCTION aiaspire.job_queue_status()
+    RETURNS TABLE (queued bigint, scheduled bigint, running bigint, oldest_ready_seconds double precision, dead_tuples bigint, oldest_xmin_age bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT q.jobs, (SELECT count(*) FROM aiaspire.jobs j WHERE j.state = 'Scheduled'), (SELECT count(*) FROM aiaspire.jobs j WHERE j.state = 'Running'),
+            coalesce(greatest(0, extract(epoch FROM clock_timestamp() - q.oldest)), 0)::double precision,
+            coalesce((SELECT s.n_dead_tup FROM pg_stat_all_tables s WHERE s.relid = 'aiaspire.jobs'::regclass), 0),
+            greatest(
+                (SELECT coalesce(max(age(a.backend_xmin)), 0) FROM pg_stat_activity a),
+                (SELECT coalesce(max(greatest(age(r.xmin), age(r.catalog_xmin))), 0) FROM pg_replication_slots r),
+                (SELECT coalesce(max(age(p.transaction)), 0) FROM pg_prepared_xacts p))::bigint
+        FROM (SELECT count(*) AS jobs, min(j.available_at) AS oldest FROM aiaspire.jobs j WHERE j.state = 'Queued') q;
+    $$;
+
+-- What a tenant's administrators may know of all its users' jobs: nothing that a user wrote.
+CREATE OR REPLACE FUNCTION aiaspire.list_dead_letters(p_after uuid, p_limit integer)
+    RETURNS TABLE (job_id uuid, user_id uuid, kind text, tries integer, error_code text, error_message text, created_at timestamptz, finished_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT h.job_id, h.user_id, h.kind, h.tries, h.error_code, h.error_message, h.created_at, h.finished_at
+        FROM aiaspire.job_history h
+        WHERE h.tenant_id = aiaspire.tenant_id() AND aiaspire.reach() = 'tenant_admin' AND h.state = 'Failed' AND (p_after IS NULL OR h.job_id < p_after)
+        ORDER BY h.job_id DESC LIMIT p_limit;
+    $$;
+
+CREATE OR REPLACE FUNCTION aiaspire.tenant_queue()
+    RETURNS TABLE (queued bigint, scheduled bigint, running bigint, dead_letters bigint, oldest_ready_seconds double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT count(*) FILTER (WHERE j.state = 'Queued'), count(*) FILTER (WHERE j.state = 'Scheduled'), count(*) FILTER (WHERE j.state = 'Running'),
+            (SELECT count(*) FROM aiaspire.job_history h WHERE h.tenant_id = aiaspire.tenant_id() AND aiaspire.reach() = 'tenant_admin' AND h.state = 'Failed'),
+            coalesce(extract(epoch FROM clock_timestamp() - min(j.available_at) FILTER (WHERE j.state = 'Queued')), 0)::double precision
+        FROM aiaspire.jobs j WHERE j.tenant_id = aiaspire.tenant_id() AND aiaspire.reach() = 'tenant_admin';
+    $$;
+
+-- Dead letters become jobs again under their old ids, with new tries; their unique keys may be another's by now.
+CREATE OR REPLACE FUNCTION aiaspire.redrive_dead_letters(p_job uuid, p_limit integer, p_deadline interval) RETURNS integer
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH chosen AS (
+            SELECT h.tenant_id, h.user_id, h.job_id FROM aiaspire.job_history h
+            WHERE h.tenant_id = aiaspire.tenant_id() AND aiaspire.reach() = 'tenant_admin' AND h.state = 'Failed' AND h.payload IS NOT NULL
+              AND (p_job IS NULL OR h.job_id = p_job)
+            ORDER BY h.job_id LIMIT p_limit FOR UPDATE SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.job_history h USING chosen c
+            WHERE h.tenant_id = c.tenant_id AND h.user_id = c.user_id AND h.job_id = c.job_id
+            RETURNING h.*
+        ), back AS (
+            INSERT INTO aiaspire.jobs (tenant_id, user_id, job_id, kind, state, priority, available_at, deadline, tries, failures, snoozes, lost_leases, max_tries,
+                max_cost, cancel_requested, payload, trace_parent, created_at)
+            SELECT g.tenant_id, g.user_id, g.job_id, g.kind, 'Queued', g.priority, clock_timestamp(), clock_timestamp() + p_deadline, g.tries, 0, 0, 0, g.max_tries,
+                g.max_cost, false, g.payload, g.trace_parent, g.created_at
+            FROM gone g
+            RETURNING 1
+        )
+        SELECT count(*)::integer FROM back;
+    $$;
+
+-- Listeners may come back for a day; after that events are of no use. Ids lead to old rows without an index on the time.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_job_events(p_age interval, p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT e.tenant_id, e.user_id, e.job_id, e.sequence FROM aiaspire.tenants t
+            JOIN aiaspire.job_events e ON e.tenant_id = t.tenant_id AND e.job_id < aiaspire.least_id(now() - p_age) AND e.created_at < now() - p_age
+            LIMIT p_limit FOR UPDATE OF e SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.job_events e USING expired x
+            WHERE e.tenant_id = x.tenant_id AND e.user_id = x.user_id AND e.job_id = x.job_id AND e.sequence = x.sequence
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
+-- Results are content of the user's: kept as long as the tenant keeps conversations.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_jobs(p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT h.tenant_id, h.user_id, h.job_id FROM aiaspire.tenants t
+            JOIN aiaspire.job_history h ON h.tenant_id = t.tenant_id
+                AND h.job_id < aiaspire.least_id(now() - make_interval(days => t.retention_days)) AND h.finished_at < now() - make_interval(days => t.retention_days)
+            LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.job_history h USING expired x
+            WHERE h.tenant_id = x.tenant_id AND h.user_id = x.user_id AND h.job_id = x.job_id
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;

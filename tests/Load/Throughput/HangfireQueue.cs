@@ -1,0 +1,107 @@
+using System.Collections.Concurrent;
+using Hangfire;
+using Hangfire.PostgreSql;
+using Npgsql;
+
+namespace AiAspire.Load.Throughput;
+
+/// <summary>Hangfire.PostgreSql in its own schema of the same database, with LISTEN/NOTIFY and its shortest poll.</summary>
+internal sealed class HangfireQueue : IQueue
+{
+    private static readonly ConcurrentDictionary<string, TaskCompletionSource<long>> Starts = new(StringComparer.Ordinal);
+    private static int _left;
+    private static long _first;
+    private static long _last;
+    private static TaskCompletionSource _all = new();
+    private static TimeProvider _time = TimeProvider.System;
+
+    private readonly string _connection;
+    private readonly PostgreSqlStorage _storage;
+    private readonly BackgroundJobClient _client;
+
+    public HangfireQueue(string superuser, TimeProvider time)
+    {
+        _time = time;
+        _connection = superuser;
+        _storage = new PostgreSqlStorage(
+            new Hangfire.PostgreSql.Factories.NpgsqlConnectionFactory(superuser, new PostgreSqlStorageOptions { EnableLongPolling = true }),
+            new PostgreSqlStorageOptions
+            {
+                PrepareSchemaIfNecessary = true,
+                EnableLongPolling = true,
+                QueuePollInterval = TimeSpan.FromMilliseconds(50),
+                EnableTransactionScopeEnlistment = false,
+            });
+        _client = new BackgroundJobClient(_storage);
+    }
+
+    public string Name => $"Hangfire.PostgreSql {typeof(PostgreSqlStorage).Assembly.GetName().Version?.ToString(3)}";
+
+    /// <summary>The job; Hangfire wants a public method.</summary>
+    public static void Run(string id)
+    {
+        var now = _time.GetTimestamp();
+        Interlocked.CompareExchange(ref _first, now, 0);
+        Volatile.Write(ref _last, now);
+        if (Starts.TryGetValue(id, out var start))
+            start.TrySetResult(now);
+        if (Interlocked.Decrement(ref _left) == 0)
+            _all.TrySetResult();
+    }
+
+    public Task EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken) => Task.Run(
+        () => Parallel.For(0, jobs, new ParallelOptions { MaxDegreeOfParallelism = callers, CancellationToken = cancellationToken }, _ => _client.Enqueue(() => Run(""))),
+        cancellationToken);
+
+    // It has no bulk call: a backlog is made of single ones.
+    public Task EnqueueBulkAsync(int jobs, CancellationToken cancellationToken) => EnqueueSingleAsync(jobs, 16, cancellationToken);
+
+    public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken)
+    {
+        (_left, _first, _all) = (jobs, 0, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        using var server = Server();
+        await _all.Task.WaitAsync(cancellationToken);
+        return _time.GetElapsedTime(_first, _last).TotalSeconds;
+    }
+
+    public async Task<Latencies> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
+    {
+        _left = int.MaxValue;
+        using var server = Server();
+        for (var i = 0; i < 20; i++)
+            await ProbeAsync(cancellationToken);
+        using var timer = new PeriodicTimer(apart, _time);
+        var waits = new List<Task<double>>();
+        for (var i = 0; i < jobs && await timer.WaitForNextTickAsync(cancellationToken); i++)
+            waits.Add(Task.Run(() => ProbeAsync(cancellationToken), cancellationToken));
+        return Latencies.Of(await Task.WhenAll(waits));
+    }
+
+    public async Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken)
+    {
+        await using var source = NpgsqlDataSource.Create(_connection);
+        await using var command = source.CreateCommand(
+            $$"""
+            INSERT INTO hangfire.job (invocationdata, arguments, createdat, expireat, statename)
+            SELECT '{"Type":"x","Method":"Run","ParameterTypes":"[]","Arguments":null}', '[]', now(), now() + interval '1 day', 'Succeeded' FROM generate_series(1, {{jobs}});
+            INSERT INTO hangfire.state (jobid, name, createdat, data) SELECT id, 'Succeeded', now(), '{}' FROM hangfire.job;
+            INSERT INTO hangfire.jobqueue (jobid, queue) SELECT 0, 'default' FROM generate_series(1, {{jobs}});
+            DELETE FROM hangfire.jobqueue WHERE jobid = 0;
+            """);
+        command.CommandTimeout = 600;
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    private async Task<double> ProbeAsync(CancellationToken cancellationToken)
+    {
+        var id = Guid.CreateVersion7(_time.GetUtcNow()).ToString();
+        var start = Starts[id] = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var before = _time.GetTimestamp();
+        _client.Enqueue(() => Run(id));
+        return _time.GetElapsedTime(before, await start.Task.WaitAsync(cancellationToken)).TotalMilliseconds;
+    }
+
+    private BackgroundJobServer Server() => new(new BackgroundJobServerOptions { WorkerCount = OurQueue.Concurrency, SchedulePollingInterval = TimeSpan.FromSeconds(5) }, _storage);
+}
