@@ -47,8 +47,7 @@ public static class ChatRegistration
         services.AddKillSwitches();
         services.AddLimits();
         services.AddSingleton<TokenCounter>();
-        services.AddSingleton<AdmitStep>();
-        services.AddSingleton<RouteStep>();
+        services.AddRouting();
         services.AddSingleton<ChatMetrics>();
         services.AddSingleton<ICallBooks, CallBooks>();
         services.AddSingleton<SettleStep>();

@@ -7,7 +7,7 @@ internal sealed class LaunchOptionsException(string message) : DistributedApplic
 internal sealed record LaunchOptions
 {
     private static readonly string[] Sections =
-        ["Aliases", "Api", "ConnectionStrings", "Encryption", "Idempotency", "Logging", "Parameters", "Ports", "Postgres", "Providers", "Schedules", "Startup", "Workers"];
+        ["Aliases", "Api", "ConnectionStrings", "Encryption", "FeatureRoutes", "Idempotency", "Logging", "Parameters", "Ports", "Postgres", "Providers", "Routing", "Schedules", "Startup", "Workers"];
 
     public const string Usage = """
         Starts AiAspire: PostgreSQL, Garnet, the model simulators, the API, the workers and the evaluator.
@@ -27,7 +27,7 @@ internal sealed record LaunchOptions
 
         Settings (also as environment variables with __ for :, as user secrets, or in AppHost/appsettings.json)
           --ConnectionStrings:aiaspire=…   use this PostgreSQL instead of starting one; likewise :keystore and :redis
-          --Providers:…=… --Models:…=… --Aliases:…=…
+          --Providers:…=… --Aliases:…=… --FeatureRoutes:…=… --Routing:…=…
                                            handed on to the processes: add a provider without code
           --Parameters:openai-api-key=…    or OPENAI_API_KEY, likewise ANTHROPIC_API_KEY: use the real companies
           --Postgres:Binaries=DIR          where postgres and initdb are; --Postgres:Fsync=off for throw-away data

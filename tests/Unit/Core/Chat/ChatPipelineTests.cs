@@ -135,9 +135,9 @@ public sealed class ChatPipelineTests : IDisposable
         var pipeline = new ChatPipeline(
             new SettleStep(_books),
             new KillSwitchStep(_switches),
-            new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat),
+            new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat, static () => 0),
             new LimitStep(new TokenLimiter(_servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance),
-            new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time));
+            _providers.Step());
         return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));
     }
 }
