@@ -70,5 +70,6 @@ admin.MapTenants();
 admin.MapUsers();
 admin.MapTiers();
 admin.MapApiKeys();
+admin.MapProviders();
 
 app.Run();

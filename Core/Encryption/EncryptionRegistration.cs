@@ -27,6 +27,7 @@ public static class EncryptionRegistration
             provider.GetRequiredService<TombstoneFile>(),
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<IOptions<EncryptionOptions>>()));
+        services.AddSingleton(provider => new PlatformCipher(KeyStore(provider), provider.GetRequiredService<TenantKeys>()));
         services.AddSingleton(provider => new KeyRotation(
             KeyStore(provider),
             provider.GetRequiredService<IMasterKey>(),

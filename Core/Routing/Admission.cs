@@ -10,6 +10,7 @@ namespace AiAspire.Core.Routing;
 internal sealed class Admission : IAsyncDisposable
 {
     private readonly ProviderLimits _limits;
+    private readonly ProviderBook _book;
     private readonly BreakerPass _pass;
     private readonly long _reserved;
     private bool _told;
@@ -20,10 +21,11 @@ internal sealed class Admission : IAsyncDisposable
     /// <param name="lane">Whose key is sent.</param>
     /// <param name="pass">The breaker's leave.</param>
     /// <param name="limits">Where tokens are given back.</param>
+    /// <param name="book">Where the outcome is counted.</param>
     /// <param name="reserved">Tokens taken from the lane's rate limit.</param>
-    public Admission(int index, PricedTarget target, TargetHealth health, Lane lane, BreakerPass pass, ProviderLimits limits, long reserved)
+    public Admission(int index, PricedTarget target, TargetHealth health, Lane lane, BreakerPass pass, ProviderLimits limits, ProviderBook book, long reserved)
     {
-        (Index, Target, Health, Lane, _pass, _limits, _reserved) = (index, target, health, lane, pass, limits, reserved);
+        (Index, Target, Health, Lane, _pass, _limits, _book, _reserved) = (index, target, health, lane, pass, limits, book, reserved);
         lane.Begin();
     }
 
@@ -38,14 +40,16 @@ internal sealed class Admission : IAsyncDisposable
     /// <summary>What the attempt used, as far as is known.</summary>
     public long Used { get; set; }
 
-    public void Succeeded() => Tell(healthy: true);
+    public void Succeeded() => Tell(error: null);
 
-    public void Failed(ProviderException failure) => Tell(healthy: !Health.Failed(Lane, failure));
+    public void Failed(ProviderException failure) => Tell(Health.Failed(Lane, failure) ? failure.Code : null);
 
-    private void Tell(bool healthy)
+    /// <param name="error">What speaks against the provider's health; null when nothing does.</param>
+    private void Tell(string? error)
     {
         _told = true;
-        _pass.Report(healthy);
+        _pass.Report(healthy: error is null);
+        _book.Note(Target.Target.Provider, ProviderMinute.Attempts, error, Lane.Key.Key.Id);
     }
 
     public ValueTask DisposeAsync()

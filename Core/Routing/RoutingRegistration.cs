@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using AiAspire.Core.Data;
 using AiAspire.Core.Models;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -18,8 +19,14 @@ public static class RoutingRegistration
             .ValidateOnStart();
         services.TryAddSingleton<Draw>(static () => RandomNumberGenerator.GetInt32(int.MaxValue) / (double)int.MaxValue);
         services.AddSingleton<ProviderKeys>();
+        services.AddSingleton<ProviderKeyStore>();
+        services.AddChangeSubscription(ProviderKeyStore.Topic, provider => provider.GetRequiredService<ProviderKeyStore>().RefreshAsync);
         services.AddSingleton<TargetHealths>();
         services.AddSingleton<ProviderLimits>();
+        services.AddSingleton<ProviderBook>();
+        services.AddHostedService(provider => provider.GetRequiredService<ProviderBook>());
+        services.AddSingleton<ProviderProbes>();
+        services.AddSingleton<ProviderStatus>();
         services.AddSingleton<RoutingMetrics>();
         services.AddSingleton<TargetPicker>();
         services.AddSingleton<AdmitStep>();

@@ -22,14 +22,15 @@ internal sealed class TargetBreaker
                 FailureRatio = options.BreakerFailureRatio,
                 MinimumThroughput = options.BreakerMinimumCalls,
                 SamplingDuration = TimeSpan.FromSeconds(options.BreakerWindowSeconds),
-                BreakDurationGenerator = args => ValueTask.FromResult(Min(most, first * Math.Pow(2, Math.Min(args.HalfOpenAttempts, 20)))),
+                BreakDurationGenerator = args =>
+                {
+                    var duration = Min(most, first * Math.Pow(2, Math.Min(args.HalfOpenAttempts, 20)));
+                    // Here and not in OnOpened, which Polly runs later on a thread of its own.
+                    Interlocked.Exchange(ref _opensAgainTicks, (time.GetUtcNow() + duration).UtcTicks);
+                    return ValueTask.FromResult(duration);
+                },
                 ShouldHandle = static args => ValueTask.FromResult(!args.Outcome.Result),
                 StateProvider = _state,
-                OnOpened = args =>
-                {
-                    Interlocked.Exchange(ref _opensAgainTicks, (time.GetUtcNow() + args.BreakDuration).UtcTicks);
-                    return ValueTask.CompletedTask;
-                },
             })
             .Build();
     }
@@ -49,8 +50,8 @@ internal sealed class TargetBreaker
     /// <summary>Null when the breaker is open, or half open and its one probe is on the way.</summary>
     public BreakerPass? TryEnter()
     {
-        var pass = new BreakerPass { IsProbe = State != CircuitState.Closed };
-        pass.Recording = _pipeline.ExecuteOutcomeAsync(static (_, pass) => pass.RunAsync(), ResilienceContextPool.Shared.Get(), pass).AsTask();
+        var pass = new BreakerPass { IsProbe = State != CircuitState.Closed, Context = ResilienceContextPool.Shared.Get() };
+        pass.Recording = _pipeline.ExecuteOutcomeAsync(static (_, pass) => pass.RunAsync(), pass.Context, pass).AsTask();
         return pass.Entered ? pass : null;
     }
 
@@ -70,7 +71,13 @@ internal sealed class BreakerPass
     /// <summary>Polly's own view of the call.</summary>
     public Task? Recording { get; set; }
 
-    public void Report(bool healthy) => _ended.TrySetResult(Outcome.FromResult(healthy));
+    public required ResilienceContext Context { get; init; }
+
+    public void Report(bool healthy)
+    {
+        if (_ended.TrySetResult(Outcome.FromResult(healthy)) && Recording is { IsCompleted: true })
+            ResilienceContextPool.Shared.Return(Context);
+    }
 
     /// <summary>
     /// The call told nothing about the target: its caller left. Polly counts what ends, so it is left unended and weighs nothing; but

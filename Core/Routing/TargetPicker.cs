@@ -13,7 +13,8 @@ internal readonly record struct Pick(Admission? Admission, LaneQueue? Queue, Tim
 /// Finds the first target of a route that may be called now: its breaker lets it pass, it is not cooling off, and its provider's rate
 /// limit has room; of several keys the least busy one.
 /// </summary>
-public sealed class TargetPicker(TargetHealths healths, ProviderLimits limits, RoutingMetrics metrics, IOptions<RoutingOptions> options, Draw draw, TimeProvider time)
+public sealed class TargetPicker(
+    TargetHealths healths, ProviderLimits limits, RoutingMetrics metrics, ProviderBook book, IOptions<RoutingOptions> options, Draw draw, TimeProvider time)
 {
     /// <summary>Between two looks at a target whose own queue others lead.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(50);
@@ -98,7 +99,7 @@ public sealed class TargetPicker(TargetHealths healths, ProviderLimits limits, R
     }
 
     private Admission? Admit(ChatCall call, int index, TargetHealth health, Lane lane, long reserved)
-        => health.Breaker.TryEnter() is { } pass ? new Admission(index, call.Route[index], health, lane, pass, limits, reserved) : null;
+        => health.Breaker.TryEnter() is { } pass ? new Admission(index, call.Route[index], health, lane, pass, limits, book, reserved) : null;
 
     private static TimeSpan Sooner(TimeSpan a, TimeSpan b)
         => a == Timeout.InfiniteTimeSpan ? b : b == Timeout.InfiniteTimeSpan ? a : a < b ? a : b;

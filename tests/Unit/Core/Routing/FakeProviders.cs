@@ -57,7 +57,7 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
         var limits = new ProviderLimits(redis!, routing, _time, NullLogger<ProviderLimits>.Instance);
         var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
         var metrics = new RoutingMetrics(services.GetRequiredService<IMeterFactory>(), services);
-        return new TargetPicker(Healths, limits, metrics, routing, () => Draws.TryDequeue(out var draw) ? draw : 0.5, _time);
+        return new TargetPicker(Healths, limits, metrics, new ProviderBook(null!, _time, NullLogger<ProviderBook>.Instance), routing, () => Draws.TryDequeue(out var draw) ? draw : 0.5, _time);
     }
 
     public ChatProviders Chat { get; }

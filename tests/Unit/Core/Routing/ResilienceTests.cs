@@ -146,7 +146,9 @@ public sealed class ResilienceTests : IDisposable
 
         down = false;
         _time.Advance(TimeSpan.FromSeconds(5.1));
+        Assert.Equal(TimeSpan.Zero, Breaker.Blocked());
         await RunAsync(step, Call(_one, _two));
+        Assert.Equal(6, _providers.Log.Count(l => l == "call one"));
         Assert.Equal(CircuitState.Closed, Breaker.State);
         _providers.Log.Clear();
         await RunAsync(step, Call(_one, _two));
