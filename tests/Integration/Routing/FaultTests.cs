@@ -15,6 +15,9 @@ public sealed class FaultTests(RunningApplication application)
 {
     private const string Answer = "say exactly: a b c d e f g h i j k l m n";
 
+    /// <summary>Ten seconds at 20 words a second: nobody reads it to its end by chance.</summary>
+    private static readonly string Long = "say exactly: " + string.Join(' ', Enumerable.Range(0, 200));
+
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
     [Fact]
@@ -111,8 +114,8 @@ public sealed class FaultTests(RunningApplication application)
         using var client = application.Developer();
         using var company = application.App.CreateHttpClient("sim-openai");
         // 14 words at 8 a second last longer than the limits of a second, which are for silence.
-        await BehaveAsync(company, "sim-reasoning", new { tokensPerSecond = 8, missingUsage = true });
-        using var response = await StreamAsync(client, "quick");
+        await BehaveAsync(company, "sim-small", new { tokensPerSecond = 8, missingUsage = true });
+        using var response = await StreamAsync(client, "limited-small");
         Assert.Equal("[DONE]", (await response.EventsAsync())[^1]);
         await company.DeleteAsync("/control/behaviour", Cancelled);
         Assert.Equal("succeeded", await OutcomeAsync(response));
@@ -138,7 +141,7 @@ public sealed class FaultTests(RunningApplication application)
         var before = await AbortsAsync();
         using (var leaving = CancellationTokenSource.CreateLinkedTokenSource(Cancelled))
         {
-            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = JsonContent.Create(Wire.Chat(Answer, "sim-small", stream)) };
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = JsonContent.Create(Wire.Chat(Long, "sim-small", stream)) };
             var sending = client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, leaving.Token);
             if (stage == "within the stream")
             {

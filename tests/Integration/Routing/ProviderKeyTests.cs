@@ -36,7 +36,7 @@ public sealed class ProviderKeyTests(RunningApplication application)
         // The company knows both for a while, as companies do; then the old one is gone.
         await AcceptAsync(company, first, second);
         var added = Stopwatch.GetTimestamp();
-        await AddAsync(client, "second", second, firstId, overlapSeconds: 1);
+        var secondId = await AddAsync(client, "second", second, firstId, overlapSeconds: 1);
         await Wait.UntilAsync("the old key to retire", async () => await StateAsync(client, firstId) == "retired", application, "api");
         await Wait.UntilAsync("the last call on the old key", async () => await SinceLastUseAsync(first) is > 1, application, "api");
         await AcceptAsync(company, second);
@@ -58,7 +58,10 @@ public sealed class ProviderKeyTests(RunningApplication application)
             Assert.DoesNotContain(second, text, StringComparison.Ordinal);
         }
 
-        Assert.Equal(2, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.audit_entries WHERE action = 'provider_key.added'"));
+        Assert.Equal(2, await database.ScalarAsync<long>(
+            "SELECT count(*) FROM aiaspire.audit_entries WHERE action = 'provider_key.added' AND target_id IN ($1, $2)", firstId.ToString(), secondId.ToString()));
+        using var retired = await client.DeleteAsync($"{Path}/{secondId}", Cancelled);
+        Assert.Equal(HttpStatusCode.OK, retired.StatusCode);
 
         async Task<double?> SinceLastUseAsync(string key)
         {
