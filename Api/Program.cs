@@ -69,6 +69,7 @@ admin.MapKillSwitches();
 admin.MapTenants();
 admin.MapUsers();
 admin.MapTiers();
+admin.MapBudgets();
 admin.MapApiKeys();
 admin.MapProviders();
 

@@ -66,6 +66,16 @@ internal sealed class AdminFields
         return number >= least && number <= most ? number : throw Wrong(name, $"between {least} and {most}");
     }
 
+    /// <summary>Null when the field is absent or null.</summary>
+    public decimal? Number(string name, decimal least, decimal most)
+    {
+        if (Value(name) is not { } value)
+            return null;
+        if (value.ValueKind != JsonValueKind.Number || !value.TryGetDecimal(out var number))
+            throw Wrong(name, "a number", "invalid_type");
+        return number >= least && number <= most ? number : throw Wrong(name, $"between {least} and {most}");
+    }
+
     /// <summary>Null when the field is absent.</summary>
     public string[]? Words(string name)
     {

@@ -19,6 +19,9 @@ internal static class ChatHeaders
             headers["x-ratelimit-remaining-tokens"] = Text(limit.Remaining);
             headers["x-ratelimit-reset-tokens"] = Duration(limit.Reset);
             headers["x-aiaspire-limit"] = limit.Name;
+            // draft-ietf-httpapi-ratelimit-headers-10: quota of the policy; what remains of it, and the seconds until it is whole again.
+            headers["RateLimit-Policy"] = $"\"{limit.Name}\";q={Text(limit.Limit)}";
+            headers["RateLimit"] = $"\"{limit.Name}\";r={Text(limit.Remaining)};t={Text(Math.Ceiling(Math.Max(0, limit.Reset.TotalSeconds)))}";
         }
 
         if (call.Attempts.Count == 0)

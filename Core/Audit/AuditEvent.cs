@@ -53,6 +53,9 @@ public static class AuditActions
     public const string UserResumed = "user.resumed";
     public const string UsersRead = "users.read";
     public const string TierChanged = "tier.changed";
+    public const string BudgetCreated = "budget.created";
+    public const string BudgetChanged = "budget.changed";
+    public const string BudgetDeleted = "budget.deleted";
     public const string ApiKeyCreated = "api_key.created";
     public const string ApiKeyRevoked = "api_key.revoked";
     public const string ApiKeyRotated = "api_key.rotated";

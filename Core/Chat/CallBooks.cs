@@ -20,52 +20,94 @@ public interface ICallBooks
 /// <param name="outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
 public delegate Task SettleCall(string outcome);
 
-/// <summary>The books in PostgreSQL, with the metrics and the log line of each call.</summary>
-public sealed partial class CallBooks(TenantSessions sessions, UserKeys userKeys, ChatMetrics metrics, TimeProvider time, ILogger<CallBooks> logger) : ICallBooks
+/// <summary>
+/// The books in PostgreSQL, with the metrics and the log line of each call. Calls that end at the same moment share one transaction,
+/// whoever's they are; one that must also finish something of its tenant's (a job, an idempotency key) has a transaction of its own,
+/// in that tenant's scope.
+/// </summary>
+public sealed partial class CallBooks : ICallBooks
 {
+    private const int MaxBatch = 250;
+    private const int MaxWriters = 2;
     private const int MaxTries = 3;
     private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
 
+    private readonly TenantSessions _sessions;
+    private readonly UserKeys _userKeys;
+    private readonly ChatMetrics _metrics;
+    private readonly TimeProvider _time;
+    private readonly ILogger<CallBooks> _logger;
+    private readonly GroupWriter<Entry> _writer;
+
+    public CallBooks(LedgerRole ledger, TenantSessions sessions, UserKeys userKeys, ChatMetrics metrics, TimeProvider time, ILogger<CallBooks> logger)
+    {
+        (_sessions, _userKeys, _metrics, _time, _logger) = (sessions, userKeys, metrics, time, logger);
+        _writer = new GroupWriter<Entry>(MaxBatch, MaxWriters, async entries =>
+        {
+            using var timeout = new CancellationTokenSource(TryTimeout, time);
+            await ledger.ExecuteAsync(Statements(entries), timeout.Token);
+        });
+    }
+
     public async ValueTask<SettleCall> OpenAsync(ChatCall call, CancellationToken cancellationToken)
     {
-        var cipher = await userKeys.GetAsync(call.Caller.TenantId, call.Caller.UserId, cancellationToken);
+        var cipher = await _userKeys.GetAsync(call.Caller.TenantId, call.Caller.UserId, cancellationToken);
         return outcome => SettleAsync(call, cipher, outcome);
     }
 
     private async Task SettleAsync(ChatCall call, ContentCipher cipher, string outcome)
     {
-        var latency = time.GetElapsedTime(call.StartTimestamp);
-        var batch = new TenantBatch();
-        batch.AddSettlement(call, outcome, time.GetUtcNow(), latency);
-        batch.AddMessages(call, cipher, time);
-        if (outcome == "succeeded")
-            call.AlsoSettle?.Invoke(batch);
+        var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp));
+        var entry = new Entry(settled, new NewMessages(call, cipher, _time));
+        var also = outcome == "succeeded" ? call.AlsoSettle : null;
         for (var attempt = 1; ; attempt++)
         {
             // Not the caller's token: a caller who leaves is settled like any other.
-            using var timeout = new CancellationTokenSource(TryTimeout, time);
             try
             {
-                await sessions.Open(call.Caller.Scope).ExecuteAsync(batch, timeout.Token);
+                await (also is null ? _writer.WriteAsync(entry) : WriteAloneAsync(entry, also));
                 break;
             }
             catch (Exception e) when (attempt < MaxTries && e is NpgsqlException { IsTransient: true } or OperationCanceledException)
             {
                 // Should the lost answer have been a commit: every statement is keyed by ids made before and may be repeated.
-                LogSettleRetry(logger, call.RequestId, attempt, e);
+                LogSettleRetry(_logger, call.RequestId, attempt, e);
             }
         }
 
-        metrics.Record(call, outcome, latency);
-        LogCall(logger, call.RequestId, outcome, call);
+        call.ChargedCost = settled.ChargedCost;
+        _metrics.Record(settled);
+        LogCall(_logger, settled);
     }
 
-    private static void LogCall(ILogger logger, Guid requestId, string outcome, ChatCall call)
+    private async Task WriteAloneAsync(Entry entry, Action<TenantBatch> also)
     {
+        var batch = new TenantBatch();
+        foreach (var statement in Statements([entry]))
+            batch.Add(statement);
+        also(batch);
+        using var timeout = new CancellationTokenSource(TryTimeout, _time);
+        await _sessions.Open(entry.Settled.Call.Caller.Scope).ExecuteAsync(batch, timeout.Token);
+    }
+
+    private static NpgsqlBatchCommand[] Statements(IReadOnlyList<Entry> entries)
+    {
+        SettledCall[] settled = [.. entries.Select(static e => e.Settled)];
+        NewMessages[] messages = [.. entries.Select(static e => e.Messages)];
+        return [Settlement.CloseAttempts(settled), Settlement.BookRequests(settled), NewMessages.TouchConversations(messages), NewMessages.Insert(messages)];
+    }
+
+    private sealed record Entry(SettledCall Settled, NewMessages Messages);
+
+    private static void LogCall(ILogger logger, SettledCall settled)
+    {
+        if (!logger.IsEnabled(LogLevel.Information))
+            return;
+        var call = settled.Call;
         var served = call.Attempts[^1];
         LogCallDone(
-            logger, requestId, outcome, served.Target.Target.Model.Id, served.Target.Target.Provider, call.Feature, call.Caller.Entitlements.Tier, call.Attempts.Count,
-            served.Usage.TotalInput, served.Usage.Output, served.UsageSource, call.ChargedCost ?? 0, served.Latency.TotalMilliseconds, served.Status, served.ErrorCode);
+            logger, call.RequestId, settled.Outcome, served.Target.Target.Model.Id, served.Target.Target.Provider, call.Feature, call.Caller.Entitlements.Tier, call.Attempts.Count,
+            served.Usage.TotalInput, served.Usage.Output, served.UsageSource, settled.ChargedCost, served.Latency.TotalMilliseconds, served.Status, served.ErrorCode);
     }
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Settling request {RequestId} failed at try {Try}; trying again")]

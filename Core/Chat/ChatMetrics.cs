@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using AiAspire.Core.Wire;
+using AiAspire.Core.Ledger;
 
 namespace AiAspire.Core.Chat;
 
@@ -27,10 +27,13 @@ public sealed class ChatMetrics
         _errors = meter.CreateCounter<long>("llm.errors_total", "{error}", "Attempts that did not succeed, by error code.");
     }
 
-    internal void Record(ChatCall call, string outcome, TimeSpan latency)
+    internal void Record(SettledCall settled)
     {
-        foreach (var attempt in call.Attempts.Where(a => a.ErrorCode is not null))
+        var call = settled.Call;
+        foreach (var attempt in call.Attempts)
         {
+            if (attempt.ErrorCode is null)
+                continue;
             _errors.Add(1, new TagList
             {
                 { "error.code", attempt.ErrorCode },
@@ -47,13 +50,13 @@ public sealed class ChatMetrics
             { "provider", last.Target.Target.Provider },
             { "tier", call.Caller.Entitlements.Tier },
             { "feature", call.Feature },
-            { "outcome", outcome },
+            { "outcome", settled.Outcome },
         };
-        _latency.Record(latency.TotalMilliseconds, tags);
+        _latency.Record(settled.Latency.TotalMilliseconds, tags);
         if (last.FirstToken is { } first)
             _firstToken.Record(first.TotalMilliseconds, tags);
         _tokensInput.Record(last.Usage.TotalInput, tags);
         _tokensOutput.Record(last.Usage.Output, tags);
-        _cost.Record((double)(call.ChargedCost ?? 0), tags);
+        _cost.Record((double)settled.ChargedCost, tags);
     }
 }

@@ -12,9 +12,9 @@ public sealed class ChatPipeline
 {
     private readonly ChatNext _entry;
 
-    public ChatPipeline(SettleStep settle, KillSwitchStep killSwitch, AdmitStep admit, LimitStep limit, RouteStep route)
+    public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, LimitStep limit, RouteStep route)
     {
-        IChatStep[] steps = [settle, killSwitch, admit, limit, route];
+        IChatStep[] steps = [settle, admit, killSwitch, limit, route];
         ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
         foreach (var step in steps.Reverse())
         {

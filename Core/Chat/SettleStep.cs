@@ -32,6 +32,7 @@ public sealed class SettleStep(ICallBooks books) : IChatStep
             // A call that no provider saw leaves nothing behind.
             if (call.Attempts.Count > 0)
                 await settle(outcome);
+            await call.CountersSettled;
         }
     }
 }

@@ -8,73 +8,124 @@ using Npgsql;
 
 namespace AiAspire.Core.Conversations;
 
-/// <summary>Adds a call's messages to its conversation, in the transaction that settles the call.</summary>
-public static class ConversationWriter
+/// <summary>What a call adds to its conversation, encrypted and ready to be written.</summary>
+public sealed class NewMessages
 {
-    private const string TouchSql =
-        """
-        INSERT INTO aiaspire.conversations (tenant_id, user_id, conversation_id, feature, created_at, last_message_at)
-        VALUES ($1, $2, $3, $4, $5, $5)
-        ON CONFLICT (tenant_id, user_id, conversation_id) DO UPDATE SET last_message_at = excluded.last_message_at
-        """;
-
-    // All messages in one statement: row-level security plans and checks each statement anew.
-    private const string MessagesSql =
-        """
-        INSERT INTO aiaspire.messages (tenant_id, user_id, conversation_id, request_id, created_at, message_id, role, content, model)
-        SELECT $1, $2, $3, $4, $5, id, role, content, model FROM unnest($6, $7, $8, $9) AS added(id, role, content, model)
-        ON CONFLICT DO NOTHING
-        """;
+    private readonly ChatCall _call;
+    private readonly DateTime _at;
+    private readonly Guid[] _ids;
+    private readonly string[] _roles;
+    private readonly byte[][] _contents;
+    private readonly string?[] _models;
 
     /// <summary>
     /// The caller sends the whole history each time, as OpenAI's wire has it: only what came after the last answer is new. The answer
     /// is stored with the model version that gave it, also when it was cut short.
     /// </summary>
-    public static void AddMessages(this TenantBatch batch, ChatCall call, ContentCipher cipher, TimeProvider time)
+    public NewMessages(ChatCall call, ContentCipher cipher, TimeProvider time)
     {
-        var caller = call.Caller;
-        var now = time.GetUtcNow();
-        batch.Add(TouchSql, Parameter.Of(caller.TenantId), Parameter.Of(caller.UserId), Parameter.Of(call.ConversationId), Parameter.Of(call.Feature), Parameter.Of(now.UtcDateTime));
-        var asked = NewMessages(call.Request.Messages).ToList();
-        var count = asked.Count + (call.Reply.HasContent ? 1 : 0);
+        _call = call;
+        _at = time.GetUtcNow().UtcDateTime;
+        var first = FirstNewMessage(call.Request.Messages);
+        var asked = call.Request.Messages.GetArrayLength() - first;
+        var count = asked + (call.Reply.HasContent ? 1 : 0);
+        (_ids, _roles, _contents, _models) = (new Guid[count], new string[count], new byte[count][], new string?[count]);
+        for (var i = 0; i < count; i++)
+            _ids[i] = time.NewId();
         // Ids of one millisecond have no order of their own; sorted, they keep the order of the messages.
-        Guid[] ids = [.. Enumerable.Range(0, count).Select(_ => time.NewId()).Order()];
-        var (roles, contents, models) = (new string[count], new byte[count][], new string?[count]);
-        for (var i = 0; i < asked.Count; i++)
+        Array.Sort(_ids);
+        var position = -first;
+        foreach (var message in call.Request.Messages.EnumerateArray())
         {
-            roles[i] = asked[i].GetProperty("role").GetString()!;
-            contents[i] = Encrypt(JsonMarshal.GetRawUtf8Value(asked[i]), ids[i]);
+            if (position >= 0)
+                Set(position, message.GetProperty("role"u8).GetString()!, JsonMarshal.GetRawUtf8Value(message));
+            position++;
         }
 
         if (call.Reply.HasContent)
-            (roles[^1], contents[^1], models[^1]) = ("assistant", Encrypt(AnswerJson(call.Reply.Text), ids[^1]), call.Reply.Model);
-        batch.Add(
-            MessagesSql,
-            Parameter.Of(caller.TenantId),
-            Parameter.Of(caller.UserId),
-            Parameter.Of(call.ConversationId),
-            Parameter.Of(call.RequestId),
-            Parameter.Of(now.UtcDateTime),
-            Parameter.Of(ids),
-            Parameter.Of(roles),
-            Parameter.Of(contents),
-            Parameter.Of(models));
-
-        byte[] Encrypt(ReadOnlySpan<byte> json, Guid messageId) => cipher.Encrypt(json, new ContentPlace("messages", "content", messageId));
-    }
-
-    private static IEnumerable<JsonElement> NewMessages(JsonElement messages)
-    {
-        var lastAnswer = -1;
-        var i = 0;
-        foreach (var message in messages.EnumerateArray())
         {
-            if (message.GetProperty("role").ValueEquals("assistant"u8))
-                lastAnswer = i;
-            i++;
+            Set(asked, "assistant", AnswerJson(call.Reply.Text));
+            _models[asked] = call.Reply.Model;
         }
 
-        return messages.EnumerateArray().Skip(lastAnswer + 1);
+        void Set(int i, string role, ReadOnlySpan<byte> json)
+            => (_roles[i], _contents[i]) = (role, cipher.Encrypt(json, new ContentPlace("messages", "content", _ids[i])));
+    }
+
+    /// <summary>Writes the conversations of all of them, and sets when they were last used.</summary>
+    public static NpgsqlBatchCommand TouchConversations(IReadOnlyList<NewMessages> added)
+    {
+        // PostgreSQL refuses to touch one row twice in one statement.
+        var last = new Dictionary<(Guid, Guid, Guid), NewMessages>(added.Count);
+        foreach (var messages in added)
+        {
+            var call = messages._call;
+            last[(call.Caller.TenantId, call.Caller.UserId, call.ConversationId)] = messages;
+        }
+
+        // In one order everywhere, so that two writers cannot wait for each other.
+        var rows = last.OrderBy(static e => e.Key).Select(static e => e.Value).ToList();
+        return new NpgsqlBatchCommand(
+            """
+            INSERT INTO aiaspire.conversations (tenant_id, user_id, conversation_id, feature, created_at, last_message_at)
+            SELECT t, u, c, f, at, at FROM unnest($1, $2, $3, $4, $5) AS touched(t, u, c, f, at)
+            ON CONFLICT (tenant_id, user_id, conversation_id) DO UPDATE SET last_message_at = excluded.last_message_at
+            """)
+        {
+            Parameters =
+            {
+                Parameter.Column(rows, static m => m._call.Caller.TenantId),
+                Parameter.Column(rows, static m => m._call.Caller.UserId),
+                Parameter.Column(rows, static m => m._call.ConversationId),
+                Parameter.Column(rows, static m => m._call.Feature),
+                Parameter.Column(rows, static m => m._at),
+            },
+        };
+    }
+
+    /// <summary>Writes the messages of all of them.</summary>
+    public static NpgsqlBatchCommand Insert(IReadOnlyList<NewMessages> added)
+    {
+        var rows = new List<(NewMessages Of, int Index)>(added.Count * 3);
+        foreach (var messages in added)
+        {
+            for (var i = 0; i < messages._ids.Length; i++)
+                rows.Add((messages, i));
+        }
+
+        return new NpgsqlBatchCommand(
+            """
+            INSERT INTO aiaspire.messages (tenant_id, user_id, conversation_id, request_id, created_at, message_id, role, content, model)
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            ON CONFLICT DO NOTHING
+            """)
+        {
+            Parameters =
+            {
+                Parameter.Column(rows, static r => r.Of._call.Caller.TenantId),
+                Parameter.Column(rows, static r => r.Of._call.Caller.UserId),
+                Parameter.Column(rows, static r => r.Of._call.ConversationId),
+                Parameter.Column(rows, static r => r.Of._call.RequestId),
+                Parameter.Column(rows, static r => r.Of._at),
+                Parameter.Column(rows, static r => r.Of._ids[r.Index]),
+                Parameter.Column(rows, static r => r.Of._roles[r.Index]),
+                Parameter.Column(rows, static r => r.Of._contents[r.Index]),
+                Parameter.Column(rows, static r => r.Of._models[r.Index]),
+            },
+        };
+    }
+
+    private static int FirstNewMessage(JsonElement messages)
+    {
+        var (first, i) = (0, 0);
+        foreach (var message in messages.EnumerateArray())
+        {
+            i++;
+            if (message.GetProperty("role"u8).ValueEquals("assistant"u8))
+                first = i;
+        }
+
+        return first;
     }
 
     private static ReadOnlySpan<byte> AnswerJson(ReadOnlySpan<byte> text)

@@ -113,6 +113,11 @@ public sealed class TenantBatch
         var statement = new NpgsqlBatchCommand(sql);
         foreach (var parameter in parameters)
             statement.Parameters.Add(parameter);
+        return Add(statement);
+    }
+
+    public TenantBatch Add(NpgsqlBatchCommand statement)
+    {
         _statements.Add(statement);
         return this;
     }

@@ -9,5 +9,7 @@ public static class LedgerRegistration
     public const string LedgerConnection = "ledger";
 
     public static IServiceCollection AddLedger(this IServiceCollection services)
-        => services.AddSingleton<IOpenAttempts>(provider => new OpenAttempts(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)));
+        => services
+            .AddSingleton(provider => new LedgerRole(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)))
+            .AddSingleton<IOpenAttempts, OpenAttempts>();
 }

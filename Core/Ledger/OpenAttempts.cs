@@ -1,6 +1,6 @@
+using AiAspire.Core.Data;
 using AiAspire.Core.Wire;
 using Npgsql;
-using NpgsqlTypes;
 
 namespace AiAspire.Core.Ledger;
 
@@ -11,11 +11,8 @@ public interface IOpenAttempts
     Task OpenAsync(ChatCall call, Attempt attempt);
 }
 
-/// <summary>
-/// Commits attempts as open before their provider is called. Attempts of all tenants that wait at the same moment go in one
-/// statement and one commit, by the ledger role, which can insert and nothing else: under load the cost of a commit is shared.
-/// </summary>
-public sealed class OpenAttempts(NpgsqlDataSource ledger) : IOpenAttempts
+/// <summary>Commits attempts as open before their provider is called; those that wait at the same moment share a commit.</summary>
+public sealed class OpenAttempts : IOpenAttempts
 {
     private const int MaxBatch = 500;
     private const string InsertSql =
@@ -29,87 +26,36 @@ public sealed class OpenAttempts(NpgsqlDataSource ledger) : IOpenAttempts
             AS rows(t, a, r, u, n, f, tier, p, m, um, price, i, o, opened, lease)
         """;
 
-    private readonly Lock _lock = new();
-    private List<Waiting> _waiting = [];
-    private bool _writing;
+    private readonly GroupWriter<Row> _writer;
 
-    public Task OpenAsync(ChatCall call, Attempt attempt)
+    public OpenAttempts(LedgerRole ledger)
     {
-        var waiting = new Waiting(call, attempt);
-        lock (_lock)
+        _writer = new GroupWriter<Row>(MaxBatch, maxWriters: 1, rows => ledger.ExecuteAsync([Insert(rows)], CancellationToken.None));
+    }
+
+    public Task OpenAsync(ChatCall call, Attempt attempt) => _writer.WriteAsync(new Row(call, attempt));
+
+    private static NpgsqlBatchCommand Insert(IReadOnlyList<Row> rows) => new(InsertSql)
+    {
+        Parameters =
         {
-            _waiting.Add(waiting);
-            if (_writing)
-                return waiting.Done.Task;
-            _writing = true;
-        }
+            Parameter.Column(rows, static r => r.Call.Caller.TenantId),
+            Parameter.Column(rows, static r => r.Attempt.AttemptId),
+            Parameter.Column(rows, static r => r.Call.RequestId),
+            Parameter.Column(rows, static r => r.Call.Caller.Pseudonym),
+            Parameter.Column(rows, static r => r.Attempt.Number),
+            Parameter.Column(rows, static r => r.Call.Feature),
+            Parameter.Column(rows, static r => r.Call.Caller.Entitlements.Tier),
+            Parameter.Column(rows, static r => r.Attempt.Target.Target.Provider),
+            Parameter.Column(rows, static r => r.Attempt.Target.Target.Model.Id),
+            Parameter.Column(rows, static r => r.Attempt.Target.Target.UpstreamModel),
+            Parameter.Column(rows, static r => r.Attempt.Target.Price.PriceId),
+            Parameter.Column(rows, static r => r.Call.EstimatedInput),
+            Parameter.Column(rows, static r => (long)r.Call.OutputCap * r.Call.Request.Choices),
+            Parameter.Column(rows, static r => r.Attempt.OpenedAt.UtcDateTime),
+            Parameter.Column(rows, static r => r.Attempt.LeaseUntil.UtcDateTime),
+        },
+    };
 
-        // Whoever comes first writes for all that come while it writes; no timer, so a lone call is not held back.
-        _ = WriteAsync();
-        return waiting.Done.Task;
-    }
-
-    private async Task WriteAsync()
-    {
-        while (true)
-        {
-            List<Waiting> batch;
-            lock (_lock)
-            {
-                if (_waiting.Count == 0)
-                {
-                    _writing = false;
-                    return;
-                }
-
-                var count = Math.Min(_waiting.Count, MaxBatch);
-                batch = _waiting.GetRange(0, count);
-                _waiting = _waiting.GetRange(count, _waiting.Count - count);
-            }
-
-            try
-            {
-                await InsertAsync(batch);
-                foreach (var waiting in batch)
-                    waiting.Done.TrySetResult();
-            }
-            catch (Exception e)
-            {
-                foreach (var waiting in batch)
-                    waiting.Done.TrySetException(e);
-            }
-        }
-    }
-
-    private async Task InsertAsync(List<Waiting> batch)
-    {
-        await using var command = ledger.CreateCommand(InsertSql);
-        Column(w => w.Call.Caller.TenantId, NpgsqlDbType.Uuid);
-        Column(w => w.Attempt.AttemptId, NpgsqlDbType.Uuid);
-        Column(w => w.Call.RequestId, NpgsqlDbType.Uuid);
-        Column(w => w.Call.Caller.Pseudonym, NpgsqlDbType.Uuid);
-        Column(w => w.Attempt.Number, NpgsqlDbType.Integer);
-        Column(w => w.Call.Feature, NpgsqlDbType.Text);
-        Column(w => w.Call.Caller.Entitlements.Tier, NpgsqlDbType.Text);
-        Column(w => w.Attempt.Target.Target.Provider, NpgsqlDbType.Text);
-        Column(w => w.Attempt.Target.Target.Model.Id, NpgsqlDbType.Text);
-        Column(w => w.Attempt.Target.Target.UpstreamModel, NpgsqlDbType.Text);
-        Column(w => w.Attempt.Target.Price.PriceId, NpgsqlDbType.Uuid);
-        Column(w => w.Call.EstimatedInput, NpgsqlDbType.Bigint);
-        Column(w => (long)w.Call.OutputCap * w.Call.Request.Choices, NpgsqlDbType.Bigint);
-        Column(w => w.Attempt.OpenedAt, NpgsqlDbType.TimestampTz);
-        Column(w => w.Attempt.LeaseUntil, NpgsqlDbType.TimestampTz);
-        await command.ExecuteNonQueryAsync();
-
-        void Column<T>(Func<Waiting, T> value, NpgsqlDbType type) => command.Parameters.Add(new NpgsqlParameter<T[]>
-        {
-            NpgsqlDbType = NpgsqlDbType.Array | type,
-            TypedValue = [.. batch.Select(value)],
-        });
-    }
-
-    private sealed record Waiting(ChatCall Call, Attempt Attempt)
-    {
-        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    }
+    private readonly record struct Row(ChatCall Call, Attempt Attempt);
 }

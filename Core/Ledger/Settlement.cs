@@ -5,84 +5,129 @@ using Npgsql;
 
 namespace AiAspire.Core.Ledger;
 
-/// <summary>The statements that close a request's books, for the one transaction that settles it.</summary>
+/// <summary>A call whose books are to be closed.</summary>
+/// <param name="Call">The call.</param>
+/// <param name="Outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
+/// <param name="At">When it ended.</param>
+/// <param name="Latency">From the first byte of the request.</param>
+public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset At, TimeSpan Latency)
+{
+    /// <summary>US dollars. A request is charged for the attempt that served it; what failed attempts cost is ours.</summary>
+    public decimal ChargedCost => Served?.Cost ?? 0;
+
+    /// <summary>The attempt that served, if one did.</summary>
+    public Attempt? Served { get; } = Call.Served;
+}
+
+/// <summary>The statements that close the books of calls, any number in each.</summary>
 public static class Settlement
 {
-    // Only an open attempt is closed: settling twice changes nothing.
-    private const string CloseAttemptSql =
+    // Only an open attempt is closed: settling twice changes nothing. The bounds keep it to the partitions of those attempts.
+    private const string CloseAttemptsSql =
         """
-        UPDATE aiaspire.ledger_attempts SET
-            outcome = $3, status_code = $4, error_code = $5, usage_source = $6,
-            input_tokens = $7, cached_input_tokens = $8, cache_write_tokens = $9, output_tokens = $10, reasoning_tokens = $11,
-            provider_cost = $12, provider_request_id = $13, settled_at = $14, latency_ms = $15, first_token_ms = $16
-        WHERE tenant_id = $1 AND attempt_id = $2 AND outcome = 'Open'
+        UPDATE aiaspire.ledger_attempts a SET
+            outcome = s.outcome, status_code = s.status_code, error_code = s.error_code, usage_source = s.usage_source,
+            input_tokens = s.input, cached_input_tokens = s.cached, cache_write_tokens = s.cache_write, output_tokens = s.output,
+            reasoning_tokens = s.reasoning, provider_cost = s.cost, provider_request_id = s.provider_request_id, settled_at = s.settled_at,
+            latency_ms = s.latency_ms, first_token_ms = s.first_token_ms
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+            AS s(tenant_id, attempt_id, outcome, status_code, error_code, usage_source, input, cached, cache_write, output, reasoning,
+                 cost, provider_request_id, settled_at, latency_ms, first_token_ms)
+        WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.outcome = 'Open' AND a.attempt_id BETWEEN $17 AND $18
         """;
 
-    private const string InsertRequestSql =
+    private const string BookRequestsSql =
         """
         INSERT INTO aiaspire.ledger_requests
             (tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
              attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
              started_at, finished_at, latency_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
-        ON CONFLICT (tenant_id, request_id) DO NOTHING
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+        ON CONFLICT DO NOTHING
         """;
 
-    /// <summary>
-    /// Adds the closing of every attempt and the request's own row, and sets <see cref="ChatCall.ChargedCost"/>. A request is charged
-    /// for the attempt that served it; what failed attempts cost is ours.
-    /// </summary>
-    public static void AddSettlement(this TenantBatch batch, ChatCall call, string outcome, DateTimeOffset now, TimeSpan latency)
+    /// <summary>Closes every attempt of the calls.</summary>
+    public static NpgsqlBatchCommand CloseAttempts(IReadOnlyList<SettledCall> calls)
     {
-        foreach (var attempt in call.Attempts)
-            batch.Add(CloseAttemptSql, CloseParameters(call, attempt, now));
-        var served = call.Served;
-        var usage = served?.Usage ?? default;
-        call.ChargedCost = served?.Cost ?? 0;
-        batch.Add(
-            InsertRequestSql,
-            Parameter.Of(call.Caller.TenantId),
-            Parameter.Of(call.RequestId),
-            Parameter.Of(call.Caller.Pseudonym),
-            Parameter.Of(call.Caller.ApiKeyId),
-            Parameter.Of(call.ConversationId),
-            Parameter.Of(call.Feature),
-            Parameter.Of(call.Caller.Entitlements.Tier),
-            Parameter.Of(call.Request.Model),
-            Parameter.Of(served?.Target.Target.Model.Id),
-            Parameter.Of(served?.Target.Target.Provider),
-            Parameter.Of(outcome),
-            Parameter.Of(call.Request.Stream),
-            Parameter.Of(call.Attempts.Count),
-            Parameter.Of(usage.Input),
-            Parameter.Of(usage.CachedInput),
-            Parameter.Of(usage.CacheWrite),
-            Parameter.Of(usage.Output),
-            Parameter.Of(usage.Reasoning),
-            Parameter.Of(call.Attempts.Sum(a => a.Cost)),
-            Parameter.Of(call.ChargedCost.Value),
-            Parameter.Of(call.StartedAt.UtcDateTime),
-            Parameter.Of(now.UtcDateTime),
-            Parameter.Of(latency.TotalMilliseconds));
+        var rows = new List<(SettledCall Settled, Attempt Attempt)>(calls.Count);
+        foreach (var settled in calls)
+        {
+            foreach (var attempt in settled.Call.Attempts)
+                rows.Add((settled, attempt));
+        }
+
+        return new NpgsqlBatchCommand(CloseAttemptsSql)
+        {
+            Parameters =
+            {
+                Parameter.Column(rows, static r => r.Settled.Call.Caller.TenantId),
+                Parameter.Column(rows, static r => r.Attempt.AttemptId),
+                Parameter.Column(rows, static r => Name(r.Attempt.Outcome)),
+                Parameter.Column(rows, static r => r.Attempt.Status),
+                Parameter.Column(rows, static r => r.Attempt.ErrorCode),
+                Parameter.Column(rows, static r => Name(r.Attempt.UsageSource)),
+                Parameter.Column(rows, static r => r.Attempt.Usage.Input),
+                Parameter.Column(rows, static r => r.Attempt.Usage.CachedInput),
+                Parameter.Column(rows, static r => r.Attempt.Usage.CacheWrite),
+                Parameter.Column(rows, static r => r.Attempt.Usage.Output),
+                Parameter.Column(rows, static r => r.Attempt.Usage.Reasoning),
+                Parameter.Column(rows, static r => r.Attempt.Cost),
+                Parameter.Column(rows, static r => r.Attempt.ProviderRequestId),
+                Parameter.Column(rows, static r => r.Settled.At.UtcDateTime),
+                Parameter.Column(rows, static r => r.Attempt.Latency.TotalMilliseconds),
+                Parameter.Column(rows, static r => r.Attempt.FirstToken?.TotalMilliseconds),
+                Parameter.Of(rows.Min(static r => r.Attempt.AttemptId)),
+                Parameter.Of(rows.Max(static r => r.Attempt.AttemptId)),
+            },
+        };
     }
 
-    private static NpgsqlParameter[] CloseParameters(ChatCall call, Attempt attempt, DateTimeOffset now) =>
-    [
-        Parameter.Of(call.Caller.TenantId),
-        Parameter.Of(attempt.AttemptId),
-        Parameter.Of(attempt.Outcome.ToString()),
-        Parameter.Of(attempt.Status),
-        Parameter.Of(attempt.ErrorCode),
-        Parameter.Of(attempt.UsageSource.ToString()),
-        Parameter.Of(attempt.Usage.Input),
-        Parameter.Of(attempt.Usage.CachedInput),
-        Parameter.Of(attempt.Usage.CacheWrite),
-        Parameter.Of(attempt.Usage.Output),
-        Parameter.Of(attempt.Usage.Reasoning),
-        Parameter.Of(attempt.Cost),
-        Parameter.Of(attempt.ProviderRequestId),
-        Parameter.Of(now.UtcDateTime),
-        Parameter.Of(attempt.Latency.TotalMilliseconds),
-        Parameter.Of(attempt.FirstToken?.TotalMilliseconds),
-    ];
+    /// <summary>Writes down what each call is charged.</summary>
+    public static NpgsqlBatchCommand BookRequests(IReadOnlyList<SettledCall> calls) => new(BookRequestsSql)
+    {
+        Parameters =
+        {
+            Parameter.Column(calls, static s => s.Call.Caller.TenantId),
+            Parameter.Column(calls, static s => s.Call.RequestId),
+            Parameter.Column(calls, static s => s.Call.Caller.Pseudonym),
+            Parameter.Column(calls, static s => s.Call.Caller.ApiKeyId),
+            Parameter.Column(calls, static s => s.Call.ConversationId),
+            Parameter.Column(calls, static s => s.Call.Feature),
+            Parameter.Column(calls, static s => s.Call.Caller.Entitlements.Tier),
+            Parameter.Column(calls, static s => s.Call.Request.Model),
+            Parameter.Column(calls, static s => s.Served?.Target.Target.Model.Id),
+            Parameter.Column(calls, static s => s.Served?.Target.Target.Provider),
+            Parameter.Column(calls, static s => s.Outcome),
+            Parameter.Column(calls, static s => s.Call.Request.Stream),
+            Parameter.Column(calls, static s => s.Call.Attempts.Count),
+            Parameter.Column(calls, static s => Usage(s).Input),
+            Parameter.Column(calls, static s => Usage(s).CachedInput),
+            Parameter.Column(calls, static s => Usage(s).CacheWrite),
+            Parameter.Column(calls, static s => Usage(s).Output),
+            Parameter.Column(calls, static s => Usage(s).Reasoning),
+            Parameter.Column(calls, static s => s.Call.Attempts.Sum(static a => a.Cost)),
+            Parameter.Column(calls, static s => s.ChargedCost),
+            Parameter.Column(calls, static s => s.Call.StartedAt.UtcDateTime),
+            Parameter.Column(calls, static s => s.At.UtcDateTime),
+            Parameter.Column(calls, static s => s.Latency.TotalMilliseconds),
+        },
+    };
+
+    private static TokenUsage Usage(SettledCall settled) => settled.Served?.Usage ?? default;
+
+    private static string Name(AttemptOutcome outcome) => outcome switch
+    {
+        AttemptOutcome.Succeeded => nameof(AttemptOutcome.Succeeded),
+        AttemptOutcome.Failed => nameof(AttemptOutcome.Failed),
+        AttemptOutcome.Refused => nameof(AttemptOutcome.Refused),
+        AttemptOutcome.Aborted => nameof(AttemptOutcome.Aborted),
+        _ => throw new InvalidOperationException($"An attempt cannot be closed as {outcome}."),
+    };
+
+    private static string Name(UsageSource source) => source switch
+    {
+        UsageSource.Provider => nameof(UsageSource.Provider),
+        UsageSource.Delivered => nameof(UsageSource.Delivered),
+        _ => nameof(UsageSource.Estimate),
+    };
 }

@@ -1,21 +1,21 @@
 using System.Runtime.CompilerServices;
+using AiAspire.Core.Data;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
-using StackExchange.Redis;
 
 namespace AiAspire.Core.Limits;
 
-/// <summary>Reserves a call's tokens before the provider is called, caps the output at what was granted, and settles on every exit.</summary>
-public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, ILogger<LimitStep> logger) : IChatStep
+/// <summary>Reserves what a call may use before the provider is called, caps the output at what was granted, and settles on every exit.</summary>
+public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms alarms, TimeProvider time) : IChatStep
 {
     /// <summary>An answer shorter than this is of no use; with less left the call is refused.</summary>
     private const int LeastOutput = 16;
 
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var windows = LimitWindows.For(call.Caller, call.StartedAt);
-        await ReserveAsync(call, windows);
+        var windows = LimitWindows.For(call.Caller, call.Feature, await budgets.OfAsync(call.Caller.TenantId, cancellationToken), call.StartedAt);
+        var demand = Demand(call);
+        await ReserveAsync(call, windows, demand, cancellationToken);
         try
         {
             await foreach (var reply in next(call, cancellationToken))
@@ -23,75 +23,111 @@ public sealed partial class LimitStep(TokenLimiter limiter, TimeProvider time, I
         }
         finally
         {
-            await SettleAsync(call, windows);
+            call.EndedAt ??= time.GetUtcNow();
+            // Not awaited here: the books are closed meanwhile, and whoever closes them waits for this as well.
+            call.CountersSettled = SettleAsync(call, windows, demand);
         }
     }
 
-    private async Task ReserveAsync(ChatCall call, List<LimitWindow> windows)
+    /// <summary>At the dearest target's price, since any of them may come to serve.</summary>
+    private static CallDemand Demand(ChatCall call)
     {
+        var (input, output) = (0m, 0m);
+        foreach (var target in call.Route)
+        {
+            input = Math.Max(input, Math.Max(target.Price.Input, Math.Max(target.Price.CachedInput, target.Price.CacheWrite)));
+            output = Math.Max(output, target.Price.Output);
+        }
+
         var choices = call.Request.Choices;
-        var least = Math.Min(LeastOutput, call.OutputCap) * choices;
-        var (granted, refused) = await CallRedisAsync(() => limiter.ReserveAsync(
-            call.RequestId, windows, call.EstimatedInput, (long)call.OutputCap * choices, least));
-        if (refused is not null)
-            throw Refuse(call, refused);
-        call.OutputCap = (int)(granted!.GrantedOutput / choices);
-        if (granted.Tightest is { } tightest)
-            call.Limit = State(tightest.Window, tightest.Remaining);
+        return new CallDemand(
+            call.EstimatedInput,
+            (long)call.OutputCap * choices,
+            Math.Min(LeastOutput, call.OutputCap) * choices,
+            NanoDollars(call.EstimatedInput * input),
+            NanoDollars(output));
+
+        // Of dollars for a million tokens; rounded up, so that a reservation is never short of the charge.
+        static long NanoDollars(decimal perMillion) => (long)Math.Ceiling(perMillion * 1_000m);
     }
 
-    private static async Task<T> CallRedisAsync<T>(Func<Task<T>> call)
+    private async Task ReserveAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand, CancellationToken cancellationToken)
     {
+        Reservation? granted;
+        LimitRefusal? refused;
         try
         {
-            return await call();
+            (granted, refused) = await guard.ReserveAsync(call.RequestId, windows, demand, cancellationToken);
         }
-        catch (Exception e) when (e is RedisException or RedisTimeoutException or ObjectDisposedException)
+        catch (CountersAwayException)
         {
             // Without counters no limit holds: spending is refused rather than unbounded.
             throw new WireException(503, "server_error", "limits_unavailable", "Limits cannot be checked at the moment. Try again shortly.") { RetryAfter = TimeSpan.FromSeconds(2) };
         }
+
+        if (refused is not null)
+            throw Refuse(call, refused);
+        call.OutputCap = (int)(granted!.GrantedOutput / call.Request.Choices);
+        if (granted.Tightest is { } tightest)
+            call.Limit = State(tightest.Window, tightest.Remaining);
     }
 
     private WireException Refuse(ChatCall call, LimitRefusal refusal)
     {
         var window = refusal.Window;
-        var left = Math.Max(0, window.Limit - refusal.Used - refusal.Reserved);
-        call.Limit = State(window, left);
+        var left = Math.Max(0, window.Limit - refusal.Committed);
+        if (window.Unit == LimitUnit.Tokens)
+            call.Limit = State(window, left);
+        if (window.Budget is { Action: BudgetAction.Trip } budget)
+            alarms.Trip(budget, call);
+        var wait = window.Ends - time.GetUtcNow();
+        var needs = window.Unit == LimitUnit.Tokens ? $"about {call.EstimatedInput} tokens for its input alone" : "more for its input and a short answer";
         return new WireException(
             429,
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            $"The limit {window.Name} of {window.Limit} tokens leaves {left} ({refusal.Used} used, {refusal.Reserved} reserved by calls in progress); this request needs about {call.EstimatedInput} for its input alone. It frees at {window.Ends:u}.")
+            // As OpenAI has it: a rate passes, a quota is a matter of money.
+            window.Unit == LimitUnit.Tokens ? "rate_limit_error" : "insufficient_quota",
+            window.Unit == LimitUnit.Tokens ? "rate_limit_exceeded" : "insufficient_quota",
+            $"The limit {window.Name} of {window.Say(window.Limit)} leaves {window.Say(left)} ({window.Say(refusal.Committed)} used or reserved by calls in progress); this request needs {needs}. It frees at {window.Ends:u}.")
         {
-            RetryAfter = window.Ends - time.GetUtcNow(),
+            RetryAfter = wait,
             // Retrying before a daily limit frees only burns requests.
-            ShouldRetry = window.Ends - time.GetUtcNow() < TimeSpan.FromMinutes(2),
+            ShouldRetry = wait < TimeSpan.FromMinutes(2),
         };
     }
 
     private LimitState State(LimitWindow window, long remaining) => new(window.Name, window.Limit, remaining, window.Ends - time.GetUtcNow());
 
-    private async Task SettleAsync(ChatCall call, List<LimitWindow> windows)
+    private async Task SettleAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand)
     {
-        var used = call.Served?.Usage.Total ?? 0;
-        try
+        var served = call.Served;
+        var used = new CallUse(served?.Usage.Total ?? 0, NanoDollars(served?.Cost ?? 0), NanoDollars(call.Attempts.Sum(static a => a.Cost)));
+        var counters = await guard.SettleAsync(call.RequestId, windows, demand, used, call.EndedAt!.Value);
+        for (var i = 0; i < counters.Count; i++)
         {
-            await limiter.SettleAsync(call.RequestId, windows, used);
+            if (windows[i].Budget is { SoftPercent: { } percent } && counters[i] >= windows[i].Limit / 100m * percent)
+                alarms.Warn(windows[i], counters[i]);
         }
-        catch (Exception e) when (e is RedisException or RedisTimeoutException or ObjectDisposedException)
-        {
-            // The ledger has it, and the reservation's lease ends by itself.
-            LogSettleFailed(logger, call.RequestId, e);
-        }
-    }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Limit counters of request {RequestId} could not be settled; they are behind the ledger until rebuilt")]
-    private static partial void LogSettleFailed(ILogger logger, Guid requestId, Exception exception);
+        // As PostgreSQL rounds to the ledger's nine places, so that counters and ledger are equal.
+        static long NanoDollars(decimal dollars) => (long)Math.Round(dollars * 1_000_000_000m, MidpointRounding.AwayFromZero);
+    }
 }
 
 public static class LimitsRegistration
 {
     public static IServiceCollection AddLimits(this IServiceCollection services)
-        => services.AddSingleton<TokenLimiter>().AddSingleton<LimitStep>();
+    {
+        services.AddOptions<LimitsOptions>()
+            .BindConfiguration(LimitsOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
+            .ValidateDataAnnotations()
+            .ValidateOnStart();
+        services.AddSingleton<ILedgerCounters, LedgerCounters>();
+        services.AddSingleton<CounterGenerations>().AddHostedService(provider => provider.GetRequiredService<CounterGenerations>());
+        services.AddSingleton<LimitCounters>();
+        services.AddSingleton<LimitGuard>();
+        services.AddSingleton<BudgetBook>();
+        services.AddSingleton<BudgetAlarms>().AddHostedService(provider => provider.GetRequiredService<BudgetAlarms>());
+        services.AddSingleton<LimitStep>();
+        return services.AddChangeSubscription(BudgetBook.Topic, provider => provider.GetRequiredService<BudgetBook>().DropAsync);
+    }
 }

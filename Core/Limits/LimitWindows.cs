@@ -3,41 +3,107 @@ using AiAspire.Core.Tenancy;
 
 namespace AiAspire.Core.Limits;
 
-/// <summary>A counter of tokens that starts anew with each period of UTC time.</summary>
+/// <summary>What a window counts.</summary>
+public enum LimitUnit
+{
+    Tokens,
+
+    /// <summary>What the tenant is charged, in billionths of a US dollar: as exact as the ledger.</summary>
+    ChargedCost,
+
+    /// <summary>What the providers bill, attempts in vain included, in billionths of a US dollar.</summary>
+    ProviderCost,
+}
+
+/// <summary>A counter that starts anew with each period of UTC time.</summary>
 /// <param name="Name">As told to the caller.</param>
-/// <param name="Key">The Redis key of this period.</param>
-/// <param name="Limit">Tokens allowed in the period.</param>
+/// <param name="Key">The counter of this period.</param>
+/// <param name="Unit">What it counts.</param>
+/// <param name="Limit">How much is allowed in the period; at most 9·10¹⁵, the whole numbers that Lua keeps exact.</param>
 /// <param name="Ends">When the next period begins.</param>
-public sealed record LimitWindow(string Name, string Key, long Limit, DateTimeOffset Ends)
+/// <param name="Budget">The budget behind it; null for the limits of a tier or plan.</param>
+public sealed record LimitWindow(string Name, string Key, LimitUnit Unit, long Limit, DateTimeOffset Ends, Budget? Budget = null)
 {
     /// <summary>Kept a while after its end: a call that began in this period is settled in it.</summary>
     private static readonly TimeSpan Afterlife = TimeSpan.FromHours(1);
 
     public TimeSpan TimeToLive(DateTimeOffset now) => Ends - now + Afterlife;
+
+    /// <summary>An amount as people read it.</summary>
+    public string Say(long amount) => Unit == LimitUnit.Tokens
+        ? string.Create(CultureInfo.InvariantCulture, $"{amount} tokens")
+        : string.Create(CultureInfo.InvariantCulture, $"${amount / 1_000_000_000m:0.######}");
 }
 
 internal static class LimitWindows
 {
-    private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan Day = TimeSpan.FromDays(1);
-
-    /// <summary>The windows that a call of this caller must pass, all of them.</summary>
-    public static List<LimitWindow> For(Caller caller, DateTimeOffset now)
+    /// <summary>The windows that a call of this caller must pass, all of them; those of tokens come first.</summary>
+    public static List<LimitWindow> For(Caller caller, string feature, IReadOnlyList<Budget> budgets, DateTimeOffset now)
     {
         var limits = caller.Entitlements;
-        var windows = new List<LimitWindow>(3);
+        var windows = new List<LimitWindow>(3 + budgets.Count);
         if (limits.UserTokensPerDay is { } userDay)
-            windows.Add(Window("user_tokens_per_day", $"{caller.TenantId:N}:u:{caller.UserId:N}:d", Day, userDay, now));
+            windows.Add(Window("user_tokens_per_day", UserKey(caller.TenantId, caller.Pseudonym), LimitUnit.Tokens, userDay, LimitPeriod.Day, now));
         if (limits.TenantTokensPerDay is { } tenantDay)
-            windows.Add(Window("tenant_tokens_per_day", $"{caller.TenantId:N}:d", Day, tenantDay, now));
+            windows.Add(Window("tenant_tokens_per_day", TenantKey(caller.TenantId), LimitUnit.Tokens, tenantDay, LimitPeriod.Day, now));
         if (limits.TenantTokensPerMinute is { } tenantMinute)
-            windows.Add(Window("tenant_tokens_per_minute", $"{caller.TenantId:N}:m", Minute, tenantMinute, now));
+            windows.Add(Window("tenant_tokens_per_minute", TenantKey(caller.TenantId), LimitUnit.Tokens, tenantMinute, LimitPeriod.Minute, now));
+        var tokenWindows = windows.Count;
+        foreach (var budget in budgets)
+        {
+            if (!budget.Holds(caller.TenantId, feature, limits.Tier))
+                continue;
+            var window = Window(budget.Name, budget.KeyOf(caller.TenantId, caller.Pseudonym), budget.CounterUnit, budget.CounterLimit, budget.Period, now, budget);
+            if (window.Unit == LimitUnit.Tokens)
+                windows.Insert(tokenWindows++, window);
+            else
+                windows.Add(window);
+        }
+
         return windows;
     }
 
-    private static LimitWindow Window(string name, string key, TimeSpan period, long limit, DateTimeOffset now)
+    public static string UserKey(Guid tenantId, Guid pseudonym) => $"{tenantId:N}:u:{pseudonym:N}";
+
+    public static string TenantKey(Guid tenantId) => $"{tenantId:N}";
+
+    /// <summary>The counter of the period that <paramref name="now"/> lies in, and that period's end.</summary>
+    public static (string Key, DateTimeOffset Ends) In(LimitPeriod period, string key, DateTimeOffset now)
     {
-        var start = new DateTimeOffset(now.UtcTicks - (now.UtcTicks % period.Ticks), TimeSpan.Zero);
-        return new LimitWindow(name, $"aia:lim:{key}:{start.ToString("yyyyMMddHHmm", CultureInfo.InvariantCulture)}", limit, start + period);
+        var (start, end) = Bounds(period, now);
+        return (string.Create(CultureInfo.InvariantCulture, $"{key}:{Letter(period)}:{start:yyyyMMddHHmm}"), end);
     }
+
+    public static (DateTimeOffset Start, DateTimeOffset End) Bounds(LimitPeriod period, DateTimeOffset now)
+    {
+        if (period == LimitPeriod.Month)
+        {
+            var utc = now.UtcDateTime;
+            var month = new DateTimeOffset(utc.Year, utc.Month, 1, 0, 0, 0, TimeSpan.Zero);
+            return (month, month.AddMonths(1));
+        }
+
+        var length = period switch
+        {
+            LimitPeriod.Minute => TimeSpan.TicksPerMinute,
+            LimitPeriod.Hour => TimeSpan.TicksPerHour,
+            _ => TimeSpan.TicksPerDay,
+        };
+        var start = new DateTimeOffset(now.UtcTicks - (now.UtcTicks % length), TimeSpan.Zero);
+        return (start, start.AddTicks(length));
+    }
+
+    private static LimitWindow Window(string name, string key, LimitUnit unit, long limit, LimitPeriod period, DateTimeOffset now, Budget? budget = null)
+    {
+        var (counter, ends) = In(period, key, now);
+        return new LimitWindow(name, counter, unit, limit, ends, budget);
+    }
+
+    private static char Letter(LimitPeriod period) => period switch
+    {
+        LimitPeriod.Minute => 'm',
+        LimitPeriod.Hour => 'h',
+        LimitPeriod.Day => 'd',
+        _ => 'M',
+    };
 }

@@ -48,6 +48,12 @@ public sealed class ChatCall
     /// <summary>What is left of the tightest window after this call was reserved; for the response headers.</summary>
     public LimitState? Limit { get; set; }
 
+    /// <summary>When the call had ended, for the counters and for the ledger alike.</summary>
+    public DateTimeOffset? EndedAt { get; set; }
+
+    /// <summary>Ends, and never fails, when the limits' counters know what the call used; settling runs beside it and waits for it.</summary>
+    public Task CountersSettled { get; set; } = Task.CompletedTask;
+
     /// <summary>Every call made to a provider, in order.</summary>
     public List<Attempt> Attempts { get; } = [];
 

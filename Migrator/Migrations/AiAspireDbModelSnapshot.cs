@@ -622,6 +622,67 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("ledger_requests", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Limits.Budget", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("BudgetId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("budget_id");
+
+                    b.Property<string>("Action")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("action");
+
+                    b.Property<DateTimeOffset>("ChangedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("changed_at");
+
+                    b.Property<decimal>("Limit")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("limit");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Period")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("period");
+
+                    b.Property<string>("Scope")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("scope");
+
+                    b.Property<string>("Selector")
+                        .HasColumnType("text")
+                        .HasColumnName("selector");
+
+                    b.Property<int?>("SoftPercent")
+                        .HasColumnType("integer")
+                        .HasColumnName("soft_percent");
+
+                    b.Property<string>("Unit")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("unit");
+
+                    b.HasKey("TenantId", "BudgetId")
+                        .HasName("budgets_pkey");
+
+                    b.HasIndex("TenantId", "Name")
+                        .IsUnique()
+                        .HasDatabaseName("budgets_tenant_id_name_key");
+
+                    b.ToTable("budgets", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Models.ModelPrice", b =>
                 {
                     b.Property<Guid>("TenantId")

@@ -89,6 +89,14 @@ CREATE POLICY own_rows ON aiaspire.provider_minutes TO aiaspire_app
     WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'service');
 GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.provider_minutes TO aiaspire_app;
 
+CREATE POLICY own_or_platform ON aiaspire.budgets FOR SELECT TO aiaspire_app
+    USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
+CREATE POLICY own_insert ON aiaspire.budgets FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_update ON aiaspire.budgets FOR UPDATE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id())) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_delete ON aiaspire.budgets FOR DELETE TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.budgets TO aiaspire_app;
+
 -- users: one's own row; the identify step (service) and the tenant's administrators see the tenant's.
 CREATE POLICY own_user ON aiaspire.users FOR SELECT TO aiaspire_app
     USING (tenant_id = (SELECT aiaspire.tenant_id())
@@ -121,10 +129,21 @@ BEGIN
 END
 $$;
 
--- ledger: attempts of all tenants are opened by the ledger role, which can insert and nothing else, and closed in the tenant's own
--- transaction; nothing is ever deleted. Rows carry a pseudonym, so the tenant is the boundary here.
+-- ledger: attempts of all tenants are opened, and the calls of all that end at the same moment are settled in one commit, by the ledger
+-- role. It writes and cannot read: of what it wrote it sees no more than the keys that its statements match on. Nothing is ever
+-- deleted. Ledger rows carry a pseudonym, so the tenant is the boundary there.
 CREATE POLICY open_any ON aiaspire.ledger_attempts FOR INSERT TO aiaspire_ledger WITH CHECK (outcome = 'Open');
-GRANT INSERT ON aiaspire.ledger_attempts TO aiaspire_ledger;
+CREATE POLICY find_any ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_ledger USING (true);
+CREATE POLICY close_any ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_ledger USING (outcome = 'Open') WITH CHECK (true);
+GRANT INSERT, SELECT (tenant_id, attempt_id, outcome), UPDATE (outcome, status_code, error_code, usage_source, input_tokens, cached_input_tokens,
+    cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, provider_request_id, settled_at, latency_ms, first_token_ms)
+    ON aiaspire.ledger_attempts TO aiaspire_ledger;
+CREATE POLICY book_any ON aiaspire.ledger_requests FOR INSERT TO aiaspire_ledger WITH CHECK (true);
+GRANT INSERT ON aiaspire.ledger_requests TO aiaspire_ledger;
+CREATE POLICY touch_any ON aiaspire.conversations TO aiaspire_ledger USING (true) WITH CHECK (true);
+GRANT INSERT, SELECT (tenant_id, user_id, conversation_id, last_message_at), UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_ledger;
+CREATE POLICY add_any ON aiaspire.messages FOR INSERT TO aiaspire_ledger WITH CHECK (true);
+GRANT INSERT ON aiaspire.messages TO aiaspire_ledger;
 CREATE POLICY own_read ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
 CREATE POLICY own_close ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_app
     USING (tenant_id = (SELECT aiaspire.tenant_id()) AND outcome = 'Open') WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
@@ -163,6 +182,35 @@ CREATE POLICY functions_append ON aiaspire.audit_entries FOR INSERT TO aiaspire_
 CREATE POLICY functions_heads ON aiaspire.audit_heads TO aiaspire_functions USING (true) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
 GRANT SELECT (tenant_id, sequence, entry_id), INSERT ON aiaspire.audit_entries TO aiaspire_functions;
 GRANT SELECT, INSERT, UPDATE ON aiaspire.audit_heads TO aiaspire_functions;
+
+CREATE POLICY functions_read ON aiaspire.budgets FOR SELECT TO aiaspire_functions USING (true);
+GRANT SELECT (tenant_id, budget_id, scope, selector, unit, period) ON aiaspire.budgets TO aiaspire_functions;
+CREATE POLICY functions_read ON aiaspire.ledger_requests FOR SELECT TO aiaspire_functions USING (true);
+GRANT SELECT (tenant_id, request_id, user_pseudonym, feature, tier, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+    provider_cost, charged_cost, started_at, finished_at) ON aiaspire.ledger_requests TO aiaspire_functions;
+
+-- The limits' counters are rebuilt for all tenants at once when Redis has lost them: what adds up, and the sums of what was used. No
+-- amount of a budget and no single request comes back.
+CREATE OR REPLACE FUNCTION aiaspire.list_budgets()
+    RETURNS TABLE (tenant_id uuid, budget_id uuid, scope text, selector text, unit text, period text)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT b.tenant_id, b.budget_id, b.scope, b.selector, b.unit, b.period FROM aiaspire.budgets b;
+    $$;
+
+-- Costs in billionths of a dollar. The bound on the id is the start's as a UUIDv7, which keeps it to the partitions of the period.
+CREATE OR REPLACE FUNCTION aiaspire.limit_use(p_since timestamptz, p_until timestamptz)
+    RETURNS TABLE (tenant_id uuid, user_pseudonym uuid, feature text, tier text, hour timestamptz, tokens bigint, charged bigint, provider bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT r.tenant_id, r.user_pseudonym, r.feature, r.tier, date_trunc('hour', r.started_at, 'UTC'),
+            sum(r.input_tokens + r.cached_input_tokens + r.cache_write_tokens + r.output_tokens)::bigint,
+            sum(r.charged_cost * 1000000000)::bigint, sum(r.provider_cost * 1000000000)::bigint
+        FROM aiaspire.ledger_requests r
+        WHERE r.request_id >= (lpad(to_hex((extract(epoch FROM p_since) * 1000)::bigint - 60000), 12, '0') || repeat('0', 20))::uuid
+            AND r.started_at >= p_since AND r.finished_at <= p_until
+        GROUP BY 1, 2, 3, 4, 5;
+    $$;
 
 -- A key arrives before its tenant is known. The hash of 256 random bits is the proof; no other row can be reached.
 CREATE OR REPLACE FUNCTION aiaspire.find_api_key(p_hash bytea)
@@ -306,10 +354,13 @@ ALTER FUNCTION aiaspire.list_tenants(uuid, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.claim_jobs(text, integer, interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
     aiaspire.delete_expired_conversations(integer), aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb),
-    aiaspire.audit_heads_since(timestamptz), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer) TO aiaspire_app;
+    aiaspire.audit_heads_since(timestamptz), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer),
+    aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────

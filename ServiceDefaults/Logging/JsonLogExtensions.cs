@@ -2,7 +2,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Console;
 
 namespace AiAspire.ServiceDefaults.Logging;
 
@@ -11,10 +10,11 @@ internal static class JsonLogExtensions
     public static void AddJsonLogs(this IHostApplicationBuilder builder)
     {
         builder.Services.TryAddSingleton<ILogScrubber, LogScrubber>();
+        builder.Services.TryAddSingleton<JsonLogFormatter>();
         // Providers that nothing scrubs go: what remains is this console and the exporter of AddTelemetry.
         builder.Logging.ClearProviders();
-        builder.Logging.AddConsole(static console => console.FormatterName = JsonLogFormatter.FormatterName);
-        builder.Logging.AddConsoleFormatter<JsonLogFormatter, ConsoleFormatterOptions>();
+        builder.Services.AddSingleton<ILoggerProvider>(static services => new JsonConsoleLoggerProvider(
+            services.GetRequiredService<JsonLogFormatter>(), new LineWriter(Console.OpenStandardOutput())));
         // The formatter writes trace and span ids as fields of their own.
         builder.Logging.Configure(static options => options.ActivityTrackingOptions = ActivityTrackingOptions.None);
     }

@@ -1,11 +1,9 @@
 using System.Buffers;
 using System.Diagnostics;
-using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Logging.Console;
 
 namespace AiAspire.ServiceDefaults.Logging;
 
@@ -14,11 +12,9 @@ namespace AiAspire.ServiceDefaults.Logging;
 /// <c>trace_id</c>, <c>span_id</c>, <c>request_id</c>, <c>tenant_id</c>, <c>user_id</c>, <c>exception</c>, <c>parameters</c>,
 /// <c>scopes</c>; what is absent is left out. Every text passes the <see cref="ILogScrubber"/>.
 /// </summary>
-internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time) : ConsoleFormatter(FormatterName)
+internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time)
 {
-    public const string FormatterName = "aiaspire-json";
     private const string OriginalFormat = "{OriginalFormat}";
-    private const int LargestBufferKept = 64 * 1024;
 
     private static readonly JsonWriterOptions WriterOptions = new()
     {
@@ -28,21 +24,17 @@ internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time)
     };
 
     [ThreadStatic]
-    private static ArrayBufferWriter<byte>? _buffer;
-
-    [ThreadStatic]
     private static Utf8JsonWriter? _writer;
 
-    public override void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, TextWriter textWriter)
+    /// <summary>Writes the entry's line, its end included; nothing for an entry that says nothing.</summary>
+    public void Write<TState>(in LogEntry<TState> logEntry, IExternalScopeProvider? scopeProvider, IBufferWriter<byte> target)
     {
         var message = logEntry.Formatter?.Invoke(logEntry.State, logEntry.Exception);
         if (message is null && logEntry.Exception is null)
             return;
 
-        var buffer = _buffer ??= new ArrayBufferWriter<byte>(1024);
-        buffer.ResetWrittenCount();
-        var json = _writer ??= new Utf8JsonWriter(buffer, WriterOptions);
-        json.Reset(buffer);
+        var json = _writer ??= new Utf8JsonWriter(target, WriterOptions);
+        json.Reset(target);
 
         json.WriteStartObject();
         json.WriteString("timestamp"u8, time.GetUtcNow().UtcDateTime);
@@ -60,10 +52,7 @@ internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time)
         WriteScopes(json, scopeProvider);
         json.WriteEndObject();
         json.Flush();
-
-        WriteLine(textWriter, buffer.WrittenSpan);
-        if (buffer.Capacity > LargestBufferKept)
-            (_buffer, _writer) = (null, null);
+        target.Write("\n"u8);
     }
 
     private void WriteIds(Utf8JsonWriter json)
@@ -164,6 +153,8 @@ internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time)
             case float number when float.IsFinite(number): json.WriteNumberValue(number); break;
             // A card number may hide in a long: only short ones are written without a look.
             case long and > -1_000_000_000_000 and < 1_000_000_000_000: json.WriteNumberValue((long)value); break;
+            case decimal number: json.WriteNumberValue(number); break;
+            case Guid id: json.WriteStringValue(id); break;
             case DateTimeOffset moment: json.WriteStringValue(moment.UtcDateTime); break;
             case string text: json.WriteStringValue(scrubber.Scrub(text)); break;
             default: json.WriteStringValue(scrubber.Scrub(value.ToString() ?? string.Empty)); break;
@@ -180,19 +171,4 @@ internal sealed class JsonLogFormatter(ILogScrubber scrubber, TimeProvider time)
         LogLevel.Critical => "Critical",
         _ => "None",
     };
-
-    private static void WriteLine(TextWriter target, ReadOnlySpan<byte> utf8)
-    {
-        var chars = ArrayPool<char>.Shared.Rent(Encoding.UTF8.GetMaxCharCount(utf8.Length));
-        try
-        {
-            var count = Encoding.UTF8.GetChars(utf8, chars);
-            target.Write(chars.AsSpan(0, count));
-            target.Write('\n');
-        }
-        finally
-        {
-            ArrayPool<char>.Shared.Return(chars);
-        }
-    }
 }

@@ -34,25 +34,29 @@ internal static class TelemetryExtensions
 
         var telemetry = builder.Services.AddOpenTelemetry()
             .ConfigureResource(resource => Describe(resource, builder))
-            .WithLogging(static logs => logs.AddProcessor(static services =>
-                new ScrubbingLogProcessor(services.GetRequiredService<ILogScrubber>())))
             .WithMetrics(static metrics => metrics
                 .AddMeter(OwnSources, ModelSources, "Polly")
                 .AddAspNetCoreInstrumentation()
                 .AddHttpClientInstrumentation()
                 .AddRuntimeInstrumentation()
                 .AddNpgsqlInstrumentation()
-                .AddPrometheusExporter())
+                .AddPrometheusExporter());
+
+        // Spans and log records that nobody collects are not made. Trace ids still cross processes and stand in every log line: the
+        // runtime keeps the trace context of each request by itself.
+        if (string.IsNullOrWhiteSpace(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
+            return;
+        telemetry
+            .WithLogging(static logs => logs.AddProcessor(static services =>
+                new ScrubbingLogProcessor(services.GetRequiredService<ILogScrubber>())))
             .WithTracing(static traces => traces
                 .AddSource(OwnSources, ModelSources)
                 .AddAspNetCoreInstrumentation(static options =>
                     options.Filter = static context => !HealthEndpoints.IsProbe(context.Request.Path))
                 .AddHttpClientInstrumentation()
-                .AddNpgsql());
-
-        // The exporter comes last: processors run in the order they were added.
-        if (!string.IsNullOrWhiteSpace(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
-            telemetry.UseOtlpExporter();
+                .AddNpgsql())
+            // The exporter comes last: processors run in the order they were added.
+            .UseOtlpExporter();
     }
 
     private static void Describe(ResourceBuilder resource, IHostApplicationBuilder builder)

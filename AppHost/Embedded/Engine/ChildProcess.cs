@@ -111,7 +111,14 @@ internal sealed class ChildProcess : IDisposable
 
     private static async Task ReadAsync(StreamReader reader, ResourceLog log)
     {
-        while (await reader.ReadLineAsync() is { } line)
+        while (true)
+        {
+            var reading = reader.ReadLineAsync();
+            if (!reading.IsCompleted)
+                log.Flush();
+            if (await reading is not { } line)
+                return;
             log.Write(line);
+        }
     }
 }

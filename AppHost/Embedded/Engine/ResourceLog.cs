@@ -9,7 +9,7 @@ internal sealed class ResourceLog(string file, Action<string>? show) : IDisposab
 {
     private const int Kept = 2_000;
     private readonly Queue<string> _lines = new();
-    private readonly StreamWriter _file = new(file, append: false, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };
+    private readonly StreamWriter _file = new(file, append: false, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
     private bool _closed;
 
     public void Write(string line)
@@ -26,6 +26,16 @@ internal sealed class ResourceLog(string file, Action<string>? show) : IDisposab
         }
 
         show?.Invoke(line);
+    }
+
+    /// <summary>Puts what was written into the file; called when no line is waiting, so that a flood of them is written in blocks.</summary>
+    public void Flush()
+    {
+        lock (_lines)
+        {
+            if (!_closed)
+                _file.Flush();
+        }
     }
 
     /// <summary>The last lines, rendered, oldest first.</summary>

@@ -106,20 +106,33 @@ public sealed class IsolationTests(RunningApplication application)
     }
 
     [Fact]
-    public async Task The_ledger_role_can_open_attempts_and_nothing_else()
+    public async Task The_ledger_role_writes_and_cannot_read()
     {
+        using (var client = application.Developer())
+            (await client.ChatAsync("so that there is something to read")).Dispose();
         await using var ledger = await application.OpenAsAsync("aiaspire_ledger");
         foreach (var sql in new[]
         {
-            "SELECT count(*) FROM aiaspire.ledger_attempts",
-            "UPDATE aiaspire.ledger_attempts SET provider_cost = 0",
+            "SELECT provider_cost FROM aiaspire.ledger_attempts",
+            "SELECT user_pseudonym FROM aiaspire.ledger_attempts",
+            "UPDATE aiaspire.ledger_attempts SET tenant_id = tenant_id",
             "DELETE FROM aiaspire.ledger_attempts",
+            "SELECT count(*) FROM aiaspire.ledger_requests",
+            "UPDATE aiaspire.ledger_requests SET charged_cost = 0",
             "SELECT count(*) FROM aiaspire.messages",
+            "UPDATE aiaspire.messages SET content = ''",
+            "UPDATE aiaspire.conversations SET feature = ''",
+            "SELECT feature FROM aiaspire.conversations",
+            "SELECT count(*) FROM aiaspire.users",
         })
         {
             var refused = await Assert.ThrowsAsync<PostgresException>(() => ledger.ExecuteAsync(sql));
             Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, refused.SqlState);
         }
+
+        // What is settled stays as it is.
+        await using var command = new NpgsqlCommand("UPDATE aiaspire.ledger_attempts SET provider_cost = 0 WHERE outcome = 'Succeeded'", ledger);
+        Assert.Equal(0, await command.ExecuteNonQueryAsync(Cancelled));
     }
 
     [Fact]

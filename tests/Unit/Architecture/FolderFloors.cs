@@ -18,6 +18,7 @@ internal sealed class FolderFloors(string root)
     private static readonly Dictionary<(string From, string To), string> SameFloor = new()
     {
         [("Wire", "Models")] = "a call carries the targets, prices and token usage of its attempts",
+        [("Limits", "Rollouts")] = "a budget that is used up engages a kill switch",
     };
 
     public static IEnumerable<string> Known => Floors.SelectMany(f => f);

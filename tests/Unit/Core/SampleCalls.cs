@@ -54,6 +54,9 @@ internal static class SampleCalls
     public static ChatRequest Request(string json) => ChatRequest.Parse(Encoding.UTF8.GetBytes(json));
 
     public static ChatCall Call(string? json = null, Caller? caller = null, FakeTimeProvider? time = null, params PricedTarget[] route)
+        => Call(json, caller, time, "chat", route);
+
+    public static ChatCall Call(string? json, Caller? caller, FakeTimeProvider? time, string feature, params PricedTarget[] route)
     {
         time ??= Time();
         return new ChatCall
@@ -61,6 +64,7 @@ internal static class SampleCalls
             RequestId = Id(),
             Caller = caller ?? Caller(),
             Request = Request(json ?? """{"model":"one-model","messages":[{"role":"user","content":"Say hello to the world, please."}]}"""),
+            Feature = feature,
             ConversationId = Id(),
             StartedAt = time.GetUtcNow(),
             StartTimestamp = time.GetTimestamp(),

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
@@ -75,9 +76,9 @@ public sealed class JsonLogFormatterTests
     {
         private readonly JsonLogFormatter _formatter = new(new LogScrubber(), new FakeTimeProvider(Now));
         private readonly LoggerExternalScopeProvider _scopes = new();
-        private readonly StringBuilder _output = new();
+        private readonly ArrayBufferWriter<byte> _output = new();
 
-        public string Output => _output.ToString();
+        public string Output => Encoding.UTF8.GetString(_output.WrittenSpan);
 
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => _scopes.Push(state);
@@ -86,6 +87,6 @@ public sealed class JsonLogFormatterTests
 
         public void Log<TState>(
             LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            _formatter.Write(new LogEntry<TState>(logLevel, "Test", eventId, state, exception, formatter), _scopes, new StringWriter(_output));
+            _formatter.Write(new LogEntry<TState>(logLevel, "Test", eventId, state, exception, formatter), _scopes, _output);
     }
 }

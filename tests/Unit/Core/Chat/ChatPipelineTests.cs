@@ -50,21 +50,22 @@ public sealed class ChatPipelineTests : IDisposable
 
     [Fact]
     [Trait("Checklist", "ARCH-02")]
-    public async Task The_kill_switch_comes_before_the_model()
+    public async Task The_kill_switch_comes_before_the_limit_and_the_provider()
     {
-        _switches.Hold(new KillSwitch
+        _switches.Hold([new KillSwitch
         {
             TenantId = TenantScope.PlatformTenantId,
-            Scope = KillSwitch.ServiceScope,
+            Scope = "service",
             Engaged = true,
             Reason = "drill",
             Until = _time.GetUtcNow().AddMinutes(3),
             ChangedBy = "op",
             ChangedAt = _time.GetUtcNow(),
-        });
+        }]);
 
-        var refusal = await RefusedAsync("unknown");
+        var refusal = await RefusedAsync("one-model");
 
+        Assert.Empty(_providers.Log);
         Assert.Equal((503, "service_disabled", TimeSpan.FromMinutes(3), false), (refusal.Status, refusal.Code, refusal.RetryAfter, refusal.ShouldRetry));
         Assert.Contains("drill", refusal.Message, StringComparison.Ordinal);
     }
@@ -72,7 +73,7 @@ public sealed class ChatPipelineTests : IDisposable
     [Fact]
     public async Task A_released_switch_stops_nobody()
     {
-        _switches.Hold(new KillSwitch { TenantId = TenantScope.PlatformTenantId, Scope = KillSwitch.ServiceScope, Engaged = false, ChangedBy = "op", ChangedAt = _time.GetUtcNow() });
+        _switches.Hold([new KillSwitch { TenantId = TenantScope.PlatformTenantId, Scope = "service", Engaged = false, ChangedBy = "op", ChangedAt = _time.GetUtcNow() }]);
 
         Assert.Single(await RunAsync(Call("one-model")));
     }
@@ -134,9 +135,9 @@ public sealed class ChatPipelineTests : IDisposable
         prices.Hold([SampleCalls.Price("one", 1, 1)]);
         var pipeline = new ChatPipeline(
             new SettleStep(_books),
-            new KillSwitchStep(_switches),
             new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat, static () => 0),
-            new LimitStep(new TokenLimiter(_servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance),
+            new KillSwitchStep(_switches),
+            _servers.Step(LimitServers.Garnet, _time, call.Caller),
             _providers.Step());
         return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));
     }

@@ -1,7 +1,13 @@
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Sockets;
+using AiAspire.Core.Limits;
+using AiAspire.Core.Rollouts;
+using AiAspire.Core.Tenancy;
 using Garnet;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
 using StackExchange.Redis;
 
 namespace AiAspire.Unit.CoreTests.Limits;
@@ -22,6 +28,39 @@ public sealed class LimitServers : IAsyncLifetime
     {
         Assert.SkipUnless(_connections.ContainsKey(server), $"No {server} on this machine: put redis-server on PATH to run this case.");
         return _connections[server];
+    }
+
+    /// <summary>The counters of a server, with a ledger that knows of nothing.</summary>
+    public LimitCounters Counters(string server, TimeProvider time) => new(Connection(server), Generations(Connection(server), time), time);
+
+    public static CounterGenerations Generations(IConnectionMultiplexer redis, TimeProvider time, ILedgerCounters? ledger = null)
+        => new(redis, ledger ?? new EmptyLedger(), time, NullLogger<CounterGenerations>.Instance);
+
+    /// <summary>The whole step, with these budgets for the caller.</summary>
+    public LimitStep Step(string server, TimeProvider time, Caller caller, params Budget[] budgets) => Step(Connection(server), time, caller, new LimitsOptions(), budgets);
+
+    public static LimitStep Step(IConnectionMultiplexer redis, TimeProvider time, Caller caller, LimitsOptions options, params Budget[] budgets)
+    {
+        var book = new BudgetBook(null!);
+        book.Hold(caller.TenantId, budgets);
+        var generations = Generations(redis, time);
+        var guard = new LimitGuard(new LimitCounters(redis, generations, time), generations, Options.Create(options), new NoMeters(), time, NullLogger<LimitGuard>.Instance);
+        return new LimitStep(guard, book, new BudgetAlarms(new KillSwitches(null!, time), time, NullLogger<BudgetAlarms>.Instance), time);
+    }
+
+    private sealed class EmptyLedger : ILedgerCounters
+    {
+        public Task<Dictionary<string, LedgerCounter>> SumAsync(DateTimeOffset until, CancellationToken cancellationToken)
+            => Task.FromResult(new Dictionary<string, LedgerCounter>(StringComparer.Ordinal));
+    }
+
+    private sealed class NoMeters : IMeterFactory
+    {
+        public Meter Create(MeterOptions options) => new(options);
+
+        public void Dispose()
+        {
+        }
     }
 
     public async ValueTask InitializeAsync()

@@ -15,7 +15,6 @@ public sealed class LimitStepTests(LimitServers servers)
     // Noon today: the counters live by the server's clock, and the tests must not straddle a day.
     private readonly FakeTimeProvider _time = new(new DateTimeOffset(TimeProvider.System.GetUtcNow().Date, TimeSpan.Zero).AddHours(12).AddSeconds(20));
 
-    private LimitStep Step => new(new TokenLimiter(servers.Connection(LimitServers.Garnet), _time), _time, NullLogger<LimitStep>.Instance);
 
     [Fact]
     [Trait("Checklist", "COST-06")]
@@ -26,7 +25,7 @@ public sealed class LimitStepTests(LimitServers servers)
         await RunAsync(caller, used: 990);
         var call = Call(caller);
 
-        var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(Step.InvokeAsync(call, Never, TestContext.Current.CancellationToken)));
+        var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(Step(call.Caller).InvokeAsync(call, Never, TestContext.Current.CancellationToken)));
 
         Assert.Equal((429, "rate_limit_error", "rate_limit_exceeded"), (refusal.Status, refusal.Type, refusal.Code));
         Assert.Equal(TimeSpan.FromHours(12) - TimeSpan.FromSeconds(20), refusal.RetryAfter);
@@ -105,7 +104,7 @@ public sealed class LimitStepTests(LimitServers servers)
         call.OutputCap = 500;
         var seen = 0;
 
-        await SampleCalls.CollectAsync(Step.InvokeAsync(call, (c, _) =>
+        await SampleCalls.CollectAsync(Step(call.Caller).InvokeAsync(call, (c, _) =>
         {
             seen = c.OutputCap;
             return Empty();
@@ -125,13 +124,14 @@ public sealed class LimitStepTests(LimitServers servers)
         var caller = SampleCalls.Caller(Limits(userDay: 1000));
         var call = Call(caller);
         using var leaving = new CancellationTokenSource();
-        var events = Step.InvokeAsync(call, (c, token) => Reply(c, end, leaving, token), leaving.Token).GetAsyncEnumerator(TestContext.Current.CancellationToken);
+        var events = Step(call.Caller).InvokeAsync(call, (c, token) => Reply(c, end, leaving, token), leaving.Token).GetAsyncEnumerator(TestContext.Current.CancellationToken);
 
         await events.MoveNextAsync();
         Assert.Equal(1000 - 20 - 256, await LeftAsync(caller));
         if (end != "stopped")
             await Record.ExceptionAsync(async () => await events.MoveNextAsync());
         await events.DisposeAsync();
+        await call.CountersSettled;
 
         Assert.Equal(end == "throws" ? 1000 : 970, await LeftAsync(caller));
     }
@@ -139,43 +139,134 @@ public sealed class LimitStepTests(LimitServers servers)
     [Fact]
     public async Task Without_the_counters_nothing_is_spent()
     {
-        await using var gone = await StackExchange.Redis.ConnectionMultiplexer.ConnectAsync("127.0.0.1:1,abortConnect=false,connectTimeout=200,asyncTimeout=500,connectRetry=0");
-        var step = new LimitStep(new TokenLimiter(gone, _time), _time, NullLogger<LimitStep>.Instance);
+        await using var gone = await GoneAsync();
+        var call = Call(SampleCalls.Caller(Limits(userDay: 1000)));
+        var step = LimitServers.Step(gone, _time, call.Caller, new LimitsOptions());
 
-        var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(step.InvokeAsync(Call(SampleCalls.Caller(Limits(userDay: 1000))), Never, default)));
+        var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(step.InvokeAsync(call, Never, default)));
 
         Assert.Equal((503, "limits_unavailable"), (refusal.Status, refusal.Code));
         Assert.NotNull(refusal.RetryAfter);
     }
 
+    [Fact]
+    public async Task With_a_local_share_each_process_goes_on_within_it()
+    {
+        await using var gone = await GoneAsync();
+        var caller = SampleCalls.Caller(Limits(userDay: 10_000));
+        var step = LimitServers.Step(gone, _time, caller, new LimitsOptions { WithoutCounters = WithoutCounters.LocalShare, LocalSharePercent = 10 });
+
+        for (var i = 0; i < 4; i++)
+        {
+            var call = Call(caller);
+            await SampleCalls.CollectAsync(step.InvokeAsync(call, (c, _) => Used(c, 240), default));
+            await call.CountersSettled;
+        }
+
+        var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(step.InvokeAsync(Call(caller, input: 30), Never, default)));
+        Assert.Equal((429, "rate_limit_exceeded"), (refusal.Status, refusal.Code));
+    }
+
+    [Fact]
+    [Trait("Checklist", "COST-04")]
+    public async Task A_hard_cost_limit_disables_the_feature_and_no_other()
+    {
+        var caller = SampleCalls.Caller();
+        // A cent a day; the target costs 2.5 and 10 dollars a million tokens.
+        var budget = Budget(caller.TenantId, BudgetScope.Feature, "summaries", 0.01m);
+        var spent = Call(caller, feature: "summaries");
+        await RunAsync(spent, new TokenUsage(0, 0, 0, 1000, 0), budget);
+
+        var refusal = await Assert.ThrowsAsync<WireException>(() => RunAsync(Call(caller, feature: "summaries"), default, budget));
+        await RunAsync(Call(caller, feature: "other"), default, budget);
+
+        Assert.Equal((429, "insufficient_quota", false), (refusal.Status, refusal.Code, refusal.ShouldRetry));
+        Assert.Contains("daily-summaries of $0.01 leaves $0", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal(TimeSpan.FromHours(12) - TimeSpan.FromSeconds(20), refusal.RetryAfter);
+    }
+
+    [Fact]
+    [Trait("Checklist", "COST-04")]
+    public async Task Money_caps_the_output_at_the_dearest_targets_price()
+    {
+        var caller = SampleCalls.Caller();
+        var call = SampleCalls.Call(null, caller, _time, SampleCalls.Target("cheap", 1, 1), SampleCalls.Target("dear", 2, 20));
+        call.OutputCap = 1000;
+        // What is left after the input pays for 100 tokens of the dear one.
+        var budget = Budget(caller.TenantId, BudgetScope.User, null, (call.EstimatedInput * 2 / 1_000_000m) + 0.002m);
+
+        await RunAsync(call, new TokenUsage(1, 0, 0, 1, 0), budget);
+
+        Assert.Equal(100, call.OutputCap);
+    }
+
+    [Fact]
+    public async Task A_budget_for_a_tier_holds_only_its_users()
+    {
+        var caller = SampleCalls.Caller();
+        await RunAsync(Call(caller), default, Budget(caller.TenantId, BudgetScope.User, "free", 0m));
+
+        await Assert.ThrowsAsync<WireException>(() => RunAsync(Call(caller), default, Budget(caller.TenantId, BudgetScope.User, "PRO", 0m)));
+    }
+
+    private Budget Budget(Guid tenant, BudgetScope scope, string? selector, decimal limit) => new()
+    {
+        TenantId = tenant,
+        BudgetId = SampleCalls.Id(),
+        Name = $"daily-{selector ?? "all"}",
+        Scope = scope,
+        Selector = selector,
+        Unit = BudgetUnit.Usd,
+        Period = LimitPeriod.Day,
+        Limit = limit,
+        ChangedAt = _time.GetUtcNow(),
+    };
+
+    private async Task RunAsync(ChatCall call, TokenUsage usage, params Budget[] budgets)
+    {
+        await SampleCalls.CollectAsync(servers.Step(LimitServers.Garnet, _time, call.Caller, budgets).InvokeAsync(call, (c, _) => Used(c, usage), default));
+        await call.CountersSettled;
+    }
+
+    private LimitStep Step(Caller caller) => servers.Step(LimitServers.Garnet, _time, caller);
+
+    private static Task<StackExchange.Redis.ConnectionMultiplexer> GoneAsync()
+        => StackExchange.Redis.ConnectionMultiplexer.ConnectAsync("127.0.0.1:1,abortConnect=false,connectTimeout=200,asyncTimeout=500,connectRetry=0");
+
     private static Entitlements Limits(long? userDay = null, long? tenantDay = null, long? tenantMinute = null) => new("t", ["*"], ["*"], userDay, tenantDay, tenantMinute, 1024);
 
-    private ChatCall Call(Caller caller, string? json = null, long input = 20)
+    private ChatCall Call(Caller caller, string? json = null, long input = 20, string feature = "chat")
     {
-        var call = SampleCalls.Call(json, caller, _time);
+        var call = SampleCalls.Call(json, caller, _time, feature, SampleCalls.Target());
         call.EstimatedInput = input;
         return call;
     }
 
-    private Task RunAsync(Caller caller, long used, long input = 20)
-        => SampleCalls.CollectAsync(Step.InvokeAsync(Call(caller, input: input), (call, _) => Used(call, used), default));
+    private async Task RunAsync(Caller caller, long used, long input = 20)
+    {
+        var call = Call(caller, input: input);
+        await SampleCalls.CollectAsync(Step(call.Caller).InvokeAsync(call, (c, _) => Used(c, used), default));
+        await call.CountersSettled;
+    }
 
     /// <summary>What is left, asked by a call that uses nothing.</summary>
     private async Task<long> LeftAsync(Caller caller)
     {
-        var limiter = new TokenLimiter(servers.Connection(LimitServers.Garnet), _time);
-        var (request, windows) = (SampleCalls.Id(), LimitWindows.For(caller, _time.GetUtcNow()));
-        var result = await limiter.ReserveAsync(request, windows, 0, 0, 0);
-        await limiter.SettleAsync(request, windows, 0);
+        var counters = servers.Counters(LimitServers.Garnet, _time);
+        var (request, windows) = (SampleCalls.Id(), LimitWindows.For(caller, "chat", [], _time.GetUtcNow()));
+        var result = await counters.ReserveAsync(request, windows, default, default);
+        await counters.SettleAsync(request, windows, default, _time.GetUtcNow(), default);
         return result.Granted!.Tightest!.Value.Remaining;
     }
 
     private static IAsyncEnumerable<ChatEvent> Never(ChatCall call, CancellationToken token) => throw new InvalidOperationException("Called in spite of the refusal.");
 
-    private static async IAsyncEnumerable<ChatEvent> Used(ChatCall call, long used)
+    private static IAsyncEnumerable<ChatEvent> Used(ChatCall call, long used) => Used(call, new TokenUsage(used, 0, 0, 0, 0));
+
+    private static async IAsyncEnumerable<ChatEvent> Used(ChatCall call, TokenUsage used)
     {
         await Task.Yield();
-        SampleCalls.Attempt(call, SampleCalls.Target(), AttemptOutcome.Succeeded, new TokenUsage(used, 0, 0, 0, 0));
+        SampleCalls.Attempt(call, call.Route[0], AttemptOutcome.Succeeded, used);
         yield return SampleCalls.Chunk("a");
     }
 

@@ -42,14 +42,14 @@ public sealed class LimitWindowsTests
     {
         var tenant = SampleCalls.Id();
         var (alice, bob, stranger) = (SampleCalls.Caller(All, tenant), SampleCalls.Caller(All, tenant), SampleCalls.Caller(All));
-        string[] Keys(Caller caller) => [.. LimitWindows.For(caller, SampleCalls.Now).Select(w => w.Key)];
+        string[] Keys(Caller caller) => [.. LimitWindows.For(caller, "chat", [], SampleCalls.Now).Select(w => w.Key)];
 
         Assert.Equal(3, Keys(alice).Distinct().Count());
         Assert.NotEqual(Keys(alice)[0], Keys(bob)[0]);
         Assert.Equal(Keys(alice)[1..], Keys(bob)[1..]);
         Assert.Empty(Keys(alice).Intersect(Keys(stranger)));
         // One user id in two tenants is two users.
-        Assert.Empty(Keys(alice).Intersect(Keys(SampleCalls.Caller(All, user: alice.UserId))));
+        Assert.Empty(Keys(alice).Intersect(Keys(SampleCalls.Caller(All, user: alice.UserId) with { Pseudonym = alice.Pseudonym })));
     }
 
     [Fact]
@@ -59,8 +59,8 @@ public sealed class LimitWindowsTests
     [Fact]
     public void Only_the_limits_that_exist_are_windows()
     {
-        Assert.Empty(LimitWindows.For(SampleCalls.Caller(), SampleCalls.Now));
-        Assert.Equal([100, 200, 300], LimitWindows.For(SampleCalls.Caller(All), SampleCalls.Now).Select(w => w.Limit));
+        Assert.Empty(LimitWindows.For(SampleCalls.Caller(), "chat", [], SampleCalls.Now));
+        Assert.Equal([100, 200, 300], LimitWindows.For(SampleCalls.Caller(All), "chat", [], SampleCalls.Now).Select(w => w.Limit));
     }
 
     [Fact]
@@ -73,7 +73,7 @@ public sealed class LimitWindowsTests
 
     private static readonly Caller Someone = SampleCalls.Caller(All);
 
-    private static IEnumerable<string> Keys(DateTimeOffset now) => LimitWindows.For(Someone, now).Select(w => w.Key);
+    private static IEnumerable<string> Keys(DateTimeOffset now) => LimitWindows.For(Someone, "chat", [], now).Select(w => w.Key);
 
-    private static LimitWindow Find(string name, DateTimeOffset now) => LimitWindows.For(Someone, now).Single(w => w.Name == name);
+    private static LimitWindow Find(string name, DateTimeOffset now) => LimitWindows.For(Someone, "chat", [], now).Single(w => w.Name == name);
 }

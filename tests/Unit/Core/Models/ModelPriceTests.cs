@@ -76,9 +76,7 @@ public sealed class ModelPriceTests
         SampleCalls.Attempt(call, first, AttemptOutcome.Failed, new TokenUsage(1000, 0, 0, 0, 0));
         SampleCalls.Attempt(call, second, AttemptOutcome.Succeeded, new TokenUsage(1000, 0, 0, 100, 0));
 
-        new AiAspire.Core.Data.TenantBatch().AddSettlement(call, "succeeded", SampleCalls.Now, TimeSpan.FromSeconds(1));
-
-        Assert.Equal(0.0045m, call.ChargedCost);
+        Assert.Equal(0.0045m, new SettledCall(call, "succeeded", SampleCalls.Now, TimeSpan.FromSeconds(1)).ChargedCost);
         Assert.Equal(0.0065m, call.Attempts.Sum(a => a.Cost));
     }
 
@@ -88,8 +86,6 @@ public sealed class ModelPriceTests
         var call = SampleCalls.Call();
         SampleCalls.Attempt(call, SampleCalls.Target(), AttemptOutcome.Failed, new TokenUsage(1000, 0, 0, 50, 0));
 
-        new AiAspire.Core.Data.TenantBatch().AddSettlement(call, "failed", SampleCalls.Now, TimeSpan.FromSeconds(1));
-
-        Assert.Equal(0m, call.ChargedCost);
+        Assert.Equal(0m, new SettledCall(call, "failed", SampleCalls.Now, TimeSpan.FromSeconds(1)).ChargedCost);
     }
 }

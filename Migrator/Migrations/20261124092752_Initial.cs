@@ -54,6 +54,28 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "budgets",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    budget_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    scope = table.Column<string>(type: "text", nullable: false),
+                    selector = table.Column<string>(type: "text", nullable: true),
+                    unit = table.Column<string>(type: "text", nullable: false),
+                    period = table.Column<string>(type: "text", nullable: false),
+                    limit = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    soft_percent = table.Column<int>(type: "integer", nullable: true),
+                    action = table.Column<string>(type: "text", nullable: false),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("budgets_pkey", x => new { x.tenant_id, x.budget_id });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "kill_switches",
                 schema: "aiaspire",
                 columns: table => new
@@ -478,6 +500,13 @@ namespace AiAspire.Migrator.Migrations
                 unique: true);
 
             migrationBuilder.CreateIndex(
+                name: "budgets_tenant_id_name_key",
+                schema: "aiaspire",
+                table: "budgets",
+                columns: new[] { "tenant_id", "name" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
                 name: "conversations_tenant_id_last_message_at_idx",
                 schema: "aiaspire",
                 table: "conversations",
@@ -553,6 +582,10 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "audit_heads",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "budgets",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

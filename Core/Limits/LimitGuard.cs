@@ -1,0 +1,95 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using StackExchange.Redis;
+
+namespace AiAspire.Core.Limits;
+
+/// <summary>The counters cannot be reached, and without them nothing may be spent.</summary>
+public sealed class CountersAwayException(Exception inner) : Exception("The limits' counters cannot be reached.", inner);
+
+/// <summary>
+/// Reserves and settles, in Redis or, while that is away and <see cref="LimitsOptions.WithoutCounters"/> says so, by this process's own
+/// share. The gauge <c>limits.degraded</c> is 1 meanwhile. Once Redis is back, counters that missed a settlement are built anew.
+/// </summary>
+public sealed partial class LimitGuard
+{
+    public const string MeterName = "AiAspire.Limits";
+
+    private readonly LimitCounters _counters;
+    private readonly CounterGenerations _generations;
+    private readonly LocalCounters? _local;
+    private readonly ILogger<LimitGuard> _logger;
+    private int _away;
+    private int _behind;
+
+    public LimitGuard(
+        LimitCounters counters, CounterGenerations generations, IOptions<LimitsOptions> options, IMeterFactory meters, TimeProvider time, ILogger<LimitGuard> logger)
+    {
+        (_counters, _generations, _logger) = (counters, generations, logger);
+        _local = options.Value.WithoutCounters == WithoutCounters.LocalShare ? new LocalCounters(options.Value.LocalSharePercent, time) : null;
+        meters.Create(MeterName).CreateObservableGauge(
+            "limits.degraded", () => Volatile.Read(ref _away), description: "1 while the limits' counters cannot be reached, else 0.");
+    }
+
+    /// <exception cref="CountersAwayException">Redis is away, and there is no local share.</exception>
+    public async Task<(Reservation? Granted, LimitRefusal? Refused)> ReserveAsync(
+        Guid requestId, IReadOnlyList<LimitWindow> windows, CallDemand demand, CancellationToken cancellationToken)
+    {
+        if (windows.Count == 0)
+            return (new Reservation(demand.OutputTokens, null), null);
+        try
+        {
+            if (Volatile.Read(ref _behind) == 1)
+            {
+                await _generations.DropAsync(cancellationToken);
+                Volatile.Write(ref _behind, 0);
+            }
+
+            var result = await _counters.ReserveAsync(requestId, windows, demand, cancellationToken);
+            if (Interlocked.Exchange(ref _away, 0) == 1)
+                LogBack(_logger);
+            return result;
+        }
+        catch (Exception e) when (IsAway(e))
+        {
+            if (Interlocked.Exchange(ref _away, 1) == 0)
+                LogAway(_logger, _local is null ? "calls with a limit are refused" : "this process counts its own share", e);
+            if (_local is null)
+                throw new CountersAwayException(e);
+            Volatile.Write(ref _behind, 1);
+            return _local.Reserve(requestId, windows, demand);
+        }
+    }
+
+    /// <summary>Never fails: what cannot be counted now is counted when the counters are built anew.</summary>
+    /// <returns>Each window's counter; empty when there is none to tell.</returns>
+    public async Task<IReadOnlyList<long>> SettleAsync(
+        Guid requestId, IReadOnlyList<LimitWindow> windows, CallDemand demand, CallUse used, DateTimeOffset endedAt)
+    {
+        if (_local?.Settle(requestId, windows, demand, used) == true)
+            return [];
+        try
+        {
+            return await _counters.SettleAsync(requestId, windows, used, endedAt, CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            Volatile.Write(ref _behind, 1);
+            LogBehind(_logger, requestId, e);
+            return [];
+        }
+    }
+
+    // A frozen Redis answers with a time-out; without a database there is no rebuilding.
+    private static bool IsAway(Exception e) => e is RedisException or TimeoutException or ObjectDisposedException or Npgsql.NpgsqlException;
+
+    [LoggerMessage(Level = LogLevel.Critical, Message = "The limits' counters cannot be reached: {Consequence}")]
+    private static partial void LogAway(ILogger logger, string consequence, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The limits' counters are reached again")]
+    private static partial void LogBack(ILogger logger);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The limits' counters did not hear what request {RequestId} used; they are built anew from the ledger")]
+    private static partial void LogBehind(ILogger logger, Guid requestId, Exception exception);
+}

@@ -1,0 +1,142 @@
+using AiAspire.Core.Limits;
+using Microsoft.Extensions.Time.Testing;
+using StackExchange.Redis;
+
+namespace AiAspire.Unit.CoreTests.Limits;
+
+/// <summary>Counters that were lost are built from the ledger, and no call counts twice or not at all.</summary>
+[Collection(LimitServersCollection.Name)]
+public sealed class CounterGenerationsTests(LimitServers servers)
+{
+    private readonly FakeTimeProvider _time = new(TimeProvider.System.GetUtcNow());
+    private readonly FakeLedger _ledger = new();
+    private readonly string _key = $"test:{SampleCalls.Id():N}";
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [MemberData(nameof(LimitServers.Names), MemberType = typeof(LimitServers))]
+    public async Task Lost_counters_are_what_the_ledger_says(string server)
+    {
+        var (redis, generations, counters) = Counters(server);
+        await counters.ReserveAsync(SampleCalls.Id(), [Window], new CallDemand(10, 10, 1, 0, 0), Cancellation);
+        _ledger.Ended(_time.GetUtcNow(), _key, 700);
+        await LoseAsync(redis);
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        var (granted, _) = await counters.ReserveAsync(SampleCalls.Id(), [Window], new CallDemand(100, 5000, 16, 0, 0), Cancellation);
+
+        Assert.Equal(1000 - 700 - 100, granted!.GrantedOutput);
+        Assert.Equal(1000, await CounterAsync(redis, generations));
+    }
+
+    [Theory]
+    [MemberData(nameof(LimitServers.Names), MemberType = typeof(LimitServers))]
+    public async Task A_call_that_ended_before_is_counted_from_the_ledger_and_one_that_ends_after_by_itself(string server)
+    {
+        var (redis, generations, counters) = Counters(server);
+        var (before, after) = (SampleCalls.Id(), SampleCalls.Id());
+        await counters.ReserveAsync(before, [Window], new CallDemand(100, 100, 1, 0, 0), Cancellation);
+        await counters.ReserveAsync(after, [Window], new CallDemand(100, 100, 1, 0, 0), Cancellation);
+        var ended = _time.GetUtcNow();
+        _ledger.Ended(ended, _key, 150);
+        await LoseAsync(redis);
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        // Both settlements meet the loss; the first of them builds the counters.
+        await counters.SettleAsync(before, [Window], new CallUse(150, 0, 0), ended, Cancellation);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await counters.SettleAsync(after, [Window], new CallUse(60, 0, 0), _time.GetUtcNow(), Cancellation);
+
+        Assert.Equal(210, await CounterAsync(redis, generations));
+        await counters.SettleAsync(after, [Window], new CallUse(60, 0, 0), _time.GetUtcNow(), Cancellation);
+        Assert.Equal(210, await CounterAsync(redis, generations));
+    }
+
+    [Fact]
+    public async Task What_was_committed_late_is_found_by_the_second_look()
+    {
+        var (redis, generations, counters) = Counters(LimitServers.Garnet);
+        await LoseAsync(redis);
+        var generation = await generations.CurrentAsync(Cancellation);
+        var counted = new Dictionary<string, LedgerCounter>(_ledger.Counters, StringComparer.Ordinal);
+        // It had ended before the counters were built, and its commit came after.
+        _ledger.Ended(_time.GetUtcNow().AddSeconds(-1), _key, 42);
+
+        await generations.CatchUpAsync(generation, counted, Cancellation);
+
+        Assert.Equal(42, await CounterAsync(redis, generations));
+        Assert.Equal(958, (await counters.ReserveAsync(SampleCalls.Id(), [Window], new CallDemand(0, 5000, 1, 0, 0), Cancellation)).Granted!.GrantedOutput);
+    }
+
+    [Fact]
+    public async Task Of_many_who_notice_the_loss_one_builds()
+    {
+        var redis = servers.Connection(LimitServers.Garnet);
+        await LoseAsync(redis);
+        _ledger.Ended(_time.GetUtcNow().AddSeconds(-1), _key, 5);
+        CounterGenerations[] replicas = [.. Enumerable.Range(0, 4).Select(_ => LimitServers.Generations(redis, TimeProvider.System, _ledger))];
+
+        var found = await Task.WhenAll(replicas.SelectMany(r => Enumerable.Range(0, 25).Select(_ => Task.Run(() => r.CurrentAsync(Cancellation).AsTask()))));
+
+        Assert.Single(found.Distinct());
+        Assert.Equal(1, _ledger.Asked);
+        Assert.Equal(5, await CounterAsync(redis, replicas[0]));
+    }
+
+    [Fact]
+    public async Task Counters_that_are_behind_are_given_up_once_for_all_replicas()
+    {
+        var redis = servers.Connection(LimitServers.Garnet);
+        await LoseAsync(redis);
+        CounterGenerations[] replicas = [LimitServers.Generations(redis, _time, _ledger), LimitServers.Generations(redis, _time, _ledger)];
+        var first = await replicas[0].CurrentAsync(Cancellation);
+        Assert.Equal(first, await replicas[1].CurrentAsync(Cancellation));
+        _ledger.Ended(_time.GetUtcNow(), _key, 9);
+        _time.Advance(TimeSpan.FromSeconds(5));
+
+        await replicas[0].DropAsync(Cancellation);
+        var second = await replicas[0].CurrentAsync(Cancellation);
+        _time.Advance(TimeSpan.FromSeconds(5));
+        await replicas[1].DropAsync(Cancellation);
+
+        Assert.NotEqual(first, second);
+        Assert.Equal(second, await replicas[1].CurrentAsync(Cancellation));
+        Assert.Equal(9, await CounterAsync(redis, replicas[1]));
+    }
+
+    private LimitWindow Window => new("day", _key, LimitUnit.Tokens, 1000, _time.GetUtcNow().AddHours(2));
+
+    private (IConnectionMultiplexer Redis, CounterGenerations Generations, LimitCounters Counters) Counters(string server)
+    {
+        var redis = servers.Connection(server);
+        var generations = LimitServers.Generations(redis, _time, _ledger);
+        return (redis, generations, new LimitCounters(redis, generations, _time));
+    }
+
+    /// <summary>As a restart without persistence leaves it, as far as this test can see.</summary>
+    private static Task LoseAsync(IConnectionMultiplexer redis) => redis.GetDatabase().KeyDeleteAsync(CounterGenerations.Mark);
+
+    private async Task<long> CounterAsync(IConnectionMultiplexer redis, CounterGenerations generations)
+        => (long?)await redis.GetDatabase().StringGetAsync(CounterGenerations.Key(await generations.CurrentAsync(Cancellation), _key)) ?? 0;
+
+    private sealed class FakeLedger : ILedgerCounters
+    {
+        private readonly List<(DateTimeOffset At, string Key, long Amount)> _calls = [];
+
+        public int Asked { get; private set; }
+
+        public Dictionary<string, LedgerCounter> Counters => Sum(DateTimeOffset.MaxValue);
+
+        public void Ended(DateTimeOffset at, string key, long amount) => _calls.Add((at, key, amount));
+
+        public Task<Dictionary<string, LedgerCounter>> SumAsync(DateTimeOffset until, CancellationToken cancellationToken)
+        {
+            Asked++;
+            return Task.FromResult(Sum(until));
+        }
+
+        private Dictionary<string, LedgerCounter> Sum(DateTimeOffset until) => _calls.Where(c => c.At <= until).GroupBy(c => c.Key, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => new LedgerCounter(g.Sum(c => c.Amount), TimeProvider.System.GetUtcNow().AddHours(2)), StringComparer.Ordinal);
+    }
+}
