@@ -34,7 +34,7 @@ public sealed class RouteCheckTests
     public void Settings_that_cannot_be_are_named(string key, string value, string named)
     {
         var configuration = new ConfigurationBuilder().AddInMemoryCollection([KeyValuePair.Create(key, (string?)value)]).Build();
-        using var services = new ServiceCollection().AddSingleton<IConfiguration>(configuration).AddRouting().BuildServiceProvider();
+        using var services = RoutingRegistration.AddRouting(new ServiceCollection().AddSingleton<IConfiguration>(configuration)).BuildServiceProvider();
 
         var fault = Assert.ThrowsAny<Exception>(() => services.GetRequiredService<IOptions<RoutingOptions>>().Value);
 
