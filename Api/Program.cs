@@ -75,5 +75,6 @@ admin.MapBudgets();
 admin.MapCache();
 admin.MapApiKeys();
 admin.MapDeadLetters();
+admin.MapProviders();
 
 app.Run();

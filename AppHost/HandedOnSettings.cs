@@ -5,7 +5,7 @@ namespace AiAspire.AppHost;
 /// <summary>Settings that the AppHost was given for its processes.</summary>
 internal static class HandedOnSettings
 {
-    private static readonly string[] ModelSections = ["Providers", "Aliases"];
+    private static readonly string[] ModelSections = ["Providers", "Aliases", "FeatureRoutes", "Routing"];
 
     /// <summary>
     /// Hands on the sections that describe providers and models, and those named, wherever they were set (command line, environment,

@@ -59,6 +59,7 @@ public static class SimulatorApp
         services.AddSingleton<Statistics>();
         services.AddSingleton<Bill>();
         services.AddSingleton<ReceivedLog>();
+        services.AddSingleton<CompanyState>();
         services.AddSingleton<CallServices>();
         services.AddSingleton<ProviderFront>();
         services.AddSingleton<CompanyRoutes>();

@@ -39,6 +39,8 @@ public static class AuditActions
     public const string EventsDropped = "security_events.dropped";
     public const string CrossTenantRefused = "tenant.crossing_refused";
     public const string KillSwitchChanged = "kill_switch.changed";
+    public const string ProviderKeyAdded = "provider_key.added";
+    public const string ProviderKeyRetired = "provider_key.retired";
     public const string AuditExported = "audit.exported";
     public const string AuditVerified = "audit.verified";
     public const string TenantCreated = "tenant.created";

@@ -49,9 +49,8 @@ public static class ChatRegistration
         services.AddCaching();
         services.AddLimits();
         services.AddSingleton<TokenCounter>();
-        services.AddSingleton<AdmitStep>();
         services.AddSingleton<CostCeilingStep>();
-        services.AddSingleton<RouteStep>();
+        services.AddRouting();
         services.AddSingleton<ChatMetrics>();
         services.AddSingleton<ICallBooks, CallBooks>();
         services.AddSingleton<SettleStep>();

@@ -34,6 +34,7 @@ public static class EncryptionRegistration
             provider.GetRequiredService<IOptions<EncryptionOptions>>()));
         services.AddSingleton(provider => new DataProtectionKeys(
             KeyStore(provider), provider.GetRequiredService<IMasterKey>(), provider.GetRequiredService<KeyAudit>(), provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(provider => new PlatformCipher(KeyStore(provider), provider.GetRequiredService<TenantKeys>()));
         services.AddSingleton(provider => new KeyRotation(
             KeyStore(provider),
             provider.GetRequiredService<IMasterKey>(),

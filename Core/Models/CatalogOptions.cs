@@ -30,13 +30,24 @@ public enum ModelKind
     Moderation,
 }
 
-/// <summary>Sections <c>Providers</c> and <c>Aliases</c>; the shipped <c>catalog.json</c> lies beneath what configuration adds.</summary>
+/// <summary>
+/// Sections <c>Providers</c>, <c>Aliases</c> and <c>FeatureRoutes</c>; the shipped <c>catalog.json</c> lies beneath what configuration adds.
+/// </summary>
 public sealed class CatalogOptions
 {
     public Dictionary<string, ProviderOptions> Providers { get; init; } = new(StringComparer.OrdinalIgnoreCase);
 
-    /// <summary>A name that callers may use, and the models it stands for, first choice first.</summary>
+    /// <summary>
+    /// A name that callers may use, and the models it stands for, first choice first. An entry is a model, or several with weights that
+    /// share the place: <c>["gpt-4o=3, gpt-4.1=1", "claude-sonnet-4-5"]</c>.
+    /// </summary>
     public Dictionary<string, string[]> Aliases { get; init; } = new(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>
+    /// By feature (<c>X-AiAspire-Feature</c>): routes that replace those of an alias or model for that feature's calls, in the form of
+    /// <see cref="Aliases"/>. Example: <c>FeatureRoutes:search:default:0 = gpt-4.1-mini</c>.
+    /// </summary>
+    public Dictionary<string, Dictionary<string, string[]>> FeatureRoutes { get; init; } = new(StringComparer.OrdinalIgnoreCase);
 }
 
 public sealed class ProviderOptions
@@ -54,7 +65,10 @@ public sealed class ProviderOptions
     /// <summary>Permits a plain http address beyond this machine, for a model server in an encrypted network of one's own.</summary>
     public bool AllowPlaintext { get; init; }
 
-    /// <summary>The provider's models are offered only when this is set; <c>none</c> for servers that ask for no key.</summary>
+    /// <summary>
+    /// The first key; more are added by <c>POST /v1/admin/providers/{name}/keys</c>. The provider's models are offered only when there
+    /// is one. <c>none</c> for servers that ask for no key.
+    /// </summary>
     public string? ApiKey { get; init; }
 
     /// <summary>The field in which an output cap is sent when the caller named none: <c>max_completion_tokens</c> or, for older servers, <c>max_tokens</c>.</summary>
@@ -65,6 +79,9 @@ public sealed class ProviderOptions
 
     /// <summary>Seconds without a byte within a stream. Default 60.</summary>
     public double IdleSeconds { get; init; } = 60;
+
+    /// <summary>The uptime that the provider promises, in percent; shown beside what is measured. Null: it promises none.</summary>
+    public double? SlaPercent { get; init; }
 
     public List<ModelOptions> Models { get; init; } = [];
 }
@@ -83,6 +100,12 @@ public sealed class ModelOptions
     public int ContextWindow { get; init; } = 128_000;
 
     public int MaxOutputTokens { get; init; } = 16_384;
+
+    /// <summary>The provider's limit for each key of ours, respected before sending. Null: none is known.</summary>
+    public int? RequestsPerMinute { get; init; }
+
+    /// <summary>Input and output tokens together; see <see cref="RequestsPerMinute"/>.</summary>
+    public int? TokensPerMinute { get; init; }
 
     public DateTimeOffset Created { get; init; } = new(2025, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
@@ -119,6 +142,8 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
                 faults.Add($"Providers:{id}:MaxTokensField must be max_completion_tokens or max_tokens.");
             if (provider.FirstTokenSeconds <= 0 || provider.IdleSeconds <= 0)
                 faults.Add($"Providers:{id}: FirstTokenSeconds and IdleSeconds must be above 0.");
+            if (provider.SlaPercent is < 0 or > 100)
+                faults.Add($"Providers:{id}:SlaPercent must be from 0 to 100.");
             for (var i = 0; i < provider.Models.Count; i++)
             {
                 var model = provider.Models[i];
@@ -129,18 +154,45 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
                     faults.Add($"{path}:Id '{model.Id}' is given twice.");
                 if (model.ContextWindow <= 0 || model.MaxOutputTokens <= 0)
                     faults.Add($"{path}: ContextWindow and MaxOutputTokens must be above 0.");
+                if (model.RequestsPerMinute <= 0 || model.TokensPerMinute <= 0)
+                    faults.Add($"{path}: RequestsPerMinute and TokensPerMinute must be above 0, or absent.");
                 if (model.Price is { } price && (price.Input is null or < 0 || price.Output is null or < 0 || price.CachedInput < 0 || price.CacheWrite < 0))
                     faults.Add($"{path}:Price needs Input and Output, in US dollars per million tokens, none below 0.");
             }
         }
 
-        foreach (var (alias, targets) in options.Aliases)
+        foreach (var (alias, entries) in options.Aliases)
+            CheckRoute($"Aliases:{alias}", entries, known, faults);
+        foreach (var (feature, routes) in options.FeatureRoutes)
         {
-            if (targets.Length == 0)
-                faults.Add($"Aliases:{alias} names no model.");
-            faults.AddRange(targets.Where(t => !known.Contains(t)).Select(t => $"Aliases:{alias} names the unknown model '{t}'."));
+            foreach (var (replaced, entries) in routes)
+            {
+                CheckRoute($"FeatureRoutes:{feature}:{replaced}", entries, known, faults);
+                if (!known.Contains(replaced) && !options.Aliases.ContainsKey(replaced))
+                    faults.Add($"FeatureRoutes:{feature}:{replaced} replaces nothing: there is no alias or model of that name.");
+            }
         }
 
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
+    }
+
+    private static void CheckRoute(string path, string[] entries, HashSet<string> known, List<string> faults)
+    {
+        if (entries.Length == 0)
+            faults.Add($"{path} names no model.");
+        var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var entry in entries)
+        {
+            var group = RouteGroup.Parse(entry, out var fault);
+            if (fault is not null)
+                faults.Add($"{path}: {fault}");
+            foreach (var (model, _) in group)
+            {
+                if (!known.Contains(model))
+                    faults.Add($"{path} names the unknown model '{model}'.");
+                else if (!seen.Add(model))
+                    faults.Add($"{path} names the model '{model}' twice.");
+            }
+        }
     }
 }

@@ -29,6 +29,7 @@ public static class ModelsRegistration
             {
                 configuration.GetSection("Providers").Bind(options.Providers, binder => binder.ErrorOnUnknownConfiguration = true);
                 configuration.GetSection("Aliases").Bind(options.Aliases);
+                configuration.GetSection("FeatureRoutes").Bind(options.FeatureRoutes);
             })
             .ValidateOnStart();
         return services.AddSingleton<IValidateOptions<CatalogOptions>, CatalogValidation>();

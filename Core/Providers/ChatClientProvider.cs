@@ -18,22 +18,23 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var target = attempt.Target.Target;
-        using var deadline = new Deadline(target.Settings, time, cancellationToken);
+        using var deadline = new Deadline(target.Settings, attempt.FirstTokenLimit, time, cancellationToken);
         using var http = clients.CreateClient(ProvidersRegistration.HttpClientName);
-        using var client = binding.Create(target, http, attempt.AttemptId);
+        using var client = binding.Create(target, attempt.Key?.Secret ?? target.Settings.ApiKey ?? ProvidersRegistration.NoKey, http, attempt.AttemptId);
         var (messages, options) = Translate(call, target.UpstreamModel);
+        var facts = new ResponseFacts();
         var writer = new ChatClientReply(call.Reply, target.UpstreamModel, time.GetUtcNow());
         if (!call.Request.Stream)
         {
-            yield return writer.Completion(await ExplainedAsync(() => client.GetResponseAsync(messages, options, deadline.Token), deadline));
-            attempt.Status = 200;
+            yield return writer.Completion(await ExplainedAsync(() => client.GetResponseAsync(messages, options, deadline.Token), deadline, facts));
+            (attempt.Status, attempt.ProviderRequestId) = (200, facts.RequestId);
             yield break;
         }
 
         await using var updates = client.GetStreamingResponseAsync(messages, options, deadline.Token).GetAsyncEnumerator(deadline.Token);
-        while (await ExplainedAsync(() => updates.MoveNextAsync().AsTask(), deadline))
+        while (await ExplainedAsync(() => updates.MoveNextAsync().AsTask(), deadline, facts))
         {
-            attempt.Status = 200;
+            (attempt.Status, attempt.ProviderRequestId) = (200, facts.RequestId);
             deadline.Next();
             foreach (var chunk in writer.Chunks(updates.Current))
                 yield return chunk;
@@ -58,19 +59,20 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
         }
     }
 
-    private static async Task<T> ExplainedAsync<T>(Func<Task<T>> send, Deadline deadline)
+    private async Task<T> ExplainedAsync<T>(Func<Task<T>> send, Deadline deadline, ResponseFacts facts)
     {
+        ResponseFacts.Current = facts;
         try
         {
             return await send();
         }
         catch (AnthropicApiException e)
         {
-            throw ProviderErrors.FromStatus((int)e.StatusCode, ReadOnlyMemory<byte>.Empty, null, e);
+            throw ProviderErrors.FromStatus((int)e.StatusCode, ReadOnlyMemory<byte>.Empty, facts.RetryAfter(time), e);
         }
         catch (ClientResultException e) when (e.Status > 0)
         {
-            throw ProviderErrors.FromStatus(e.Status, ReadOnlyMemory<byte>.Empty, null, e);
+            throw ProviderErrors.FromStatus(e.Status, ReadOnlyMemory<byte>.Empty, facts.RetryAfter(time), e);
         }
         catch (AnthropicException e) when (e.InnerException is HttpRequestException or IOException or OperationCanceledException)
         {

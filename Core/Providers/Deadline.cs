@@ -13,11 +13,16 @@ internal sealed class Deadline : IDisposable
     private readonly CancellationToken _caller;
     private readonly TimeSpan _idle;
 
-    public Deadline(ProviderOptions settings, TimeProvider time, CancellationToken caller)
+    /// <param name="settings">The provider's time limits.</param>
+    /// <param name="most">What the request's own deadline leaves for the first byte.</param>
+    /// <param name="time">Clock.</param>
+    /// <param name="caller">Cancelled when the caller leaves.</param>
+    public Deadline(ProviderOptions settings, TimeSpan? most, TimeProvider time, CancellationToken caller)
     {
+        var first = TimeSpan.FromSeconds(settings.FirstTokenSeconds);
         _caller = caller;
         _idle = TimeSpan.FromSeconds(settings.IdleSeconds);
-        _timeout = new CancellationTokenSource(TimeSpan.FromSeconds(settings.FirstTokenSeconds), time);
+        _timeout = new CancellationTokenSource(most < first ? most.Value : first, time);
         _linked = CancellationTokenSource.CreateLinkedTokenSource(_timeout.Token, caller);
     }
 
@@ -36,6 +41,9 @@ internal sealed class Deadline : IDisposable
         _caller.ThrowIfCancellationRequested();
         if (_timeout.IsCancellationRequested)
             return new ProviderException("timeout", "The provider did not answer in time.", inner: exception);
+        // The handler's connect time-out comes as a cancellation with this inside.
+        if (exception is OperationCanceledException { InnerException: TimeoutException })
+            return new ProviderException("connection_failed", "The provider could not be reached in time.", inner: exception);
         return exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError }
             ? new ProviderException("connection_failed", "The provider could not be reached.", inner: exception)
             : new ProviderException("cut", "The connection to the provider broke before the reply was complete.", inner: exception);

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.ServerSentEvents;
@@ -22,12 +23,14 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var settings = attempt.Target.Target.Settings;
-        using var deadline = new Deadline(settings, time, cancellationToken);
+        using var deadline = new Deadline(settings, attempt.FirstTokenLimit, time, cancellationToken);
         using var client = clients.CreateClient(ProvidersRegistration.HttpClientName);
         using var request = Request(call, attempt);
         using var response = await SendAsync(client, request, deadline);
         attempt.Status = (int)response.StatusCode;
-        attempt.ProviderRequestId = response.Headers.TryGetValues("x-request-id", out var ids) ? ids.FirstOrDefault() : null;
+        attempt.ProviderRequestId = Header(response, "x-request-id");
+        attempt.GrantedRequests = Whole(response, "x-ratelimit-limit-requests");
+        attempt.GrantedTokens = Whole(response, "x-ratelimit-limit-tokens");
         if (!response.IsSuccessStatusCode)
             throw await ProviderErrors.FromResponseAsync(response, time, deadline.Token);
         if (!call.Request.Stream)
@@ -52,6 +55,12 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
         }
     }
 
+    private static string? Header(HttpResponseMessage response, string name)
+        => response.Headers.TryGetValues(name, out var values) ? values.FirstOrDefault() : null;
+
+    private static int? Whole(HttpResponseMessage response, string name)
+        => int.TryParse(Header(response, name), NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value : null;
+
     private static HttpRequestMessage Request(ChatCall call, Attempt attempt)
     {
         var target = attempt.Target.Target;
@@ -62,7 +71,7 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
             Content = new ReadOnlyMemoryContent(body.WrittenMemory) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
             Version = HttpVersion.Version11,
         };
-        if (target.Settings.ApiKey is { } key && key != ProvidersRegistration.NoKey)
+        if ((attempt.Key?.Secret ?? target.Settings.ApiKey) is { } key && key != ProvidersRegistration.NoKey)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
         // OpenAI echoes this in its logs; the Simulator writes it on its bill.
         request.Headers.TryAddWithoutValidation("X-Client-Request-Id", attempt.AttemptId.ToString());

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Http.Headers;
 
 namespace AiAspire.Core.Providers;
 
@@ -23,7 +24,7 @@ internal static class ProviderErrors
             body = ReadOnlyMemory<byte>.Empty;
         }
 
-        return FromStatus((int)response.StatusCode, body, RetryAfter(response, time));
+        return FromStatus((int)response.StatusCode, body, RetryAfter(response.Headers, time));
     }
 
     public static ProviderException FromStatus(int status, ReadOnlyMemory<byte> body, TimeSpan? retryAfter, Exception? inner = null)
@@ -42,12 +43,12 @@ internal static class ProviderErrors
     }
 
     /// <summary><c>retry-after-ms</c>, else <c>Retry-After</c> in seconds or as a date (RFC 9110 §10.2.3).</summary>
-    private static TimeSpan? RetryAfter(HttpResponseMessage response, TimeProvider time)
+    public static TimeSpan? RetryAfter(HttpResponseHeaders headers, TimeProvider time)
     {
-        if (response.Headers.TryGetValues("retry-after-ms", out var values)
+        if (headers.TryGetValues("retry-after-ms", out var values)
             && double.TryParse(values.First(), NumberStyles.Float, CultureInfo.InvariantCulture, out var milliseconds) && milliseconds >= 0)
             return TimeSpan.FromMilliseconds(Math.Min(milliseconds, int.MaxValue));
-        var header = response.Headers.RetryAfter;
+        var header = headers.RetryAfter;
         return header?.Delta ?? (header?.Date - time.GetUtcNow() is { } wait && wait > TimeSpan.Zero ? wait : null);
     }
 }

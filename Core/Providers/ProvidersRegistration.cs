@@ -8,9 +8,10 @@ namespace AiAspire.Core.Providers;
 
 /// <summary>Makes an <see cref="IChatClient"/> for an attempt on a target; any library's client will do.</summary>
 /// <param name="target">The model and its provider.</param>
+/// <param name="apiKey">The key to send.</param>
 /// <param name="httpClient">The pooled client to send with.</param>
 /// <param name="attemptId">To be sent as <c>X-Client-Request-Id</c>.</param>
-public delegate IChatClient ChatClientFactory(ModelTarget target, HttpClient httpClient, Guid attemptId);
+public delegate IChatClient ChatClientFactory(ModelTarget target, string apiKey, HttpClient httpClient, Guid attemptId);
 
 /// <summary>How an <see cref="IChatClient"/> stands in for a provider.</summary>
 /// <param name="Create">Makes the client.</param>
@@ -54,6 +55,7 @@ public static class ProvidersRegistration
                 AllowAutoRedirect = false,
                 AutomaticDecompression = System.Net.DecompressionMethods.All,
             })
+            .AddHttpMessageHandler(static () => new ResponseFactsHandler())
             .SetHandlerLifetime(Timeout.InfiniteTimeSpan);
         configureHttp(http);
         services.AddSingleton<IValidateOptions<CatalogOptions>, ProviderTransport>();

@@ -13,12 +13,12 @@ namespace AiAspire.Core.Providers;
 /// <summary>The companies' own SDKs, sending through our pooled HTTP client and retrying nothing: the route does that.</summary>
 internal static class SdkChatClients
 {
-    public static IChatClient Anthropic(ModelTarget target, HttpClient httpClient, Guid attemptId)
+    public static IChatClient Anthropic(ModelTarget target, string apiKey, HttpClient httpClient, Guid attemptId)
         => new AnthropicClient(new ClientOptions
         {
             HttpClient = httpClient,
             BaseUrl = target.Settings.BaseAddress!.AbsoluteUri.TrimEnd('/'),
-            ApiKey = target.Settings.ApiKey,
+            ApiKey = apiKey,
             MaxRetries = 0,
             Timeout = Timeout.InfiniteTimeSpan,
             ExtraHeaders = new Dictionary<string, string>(StringComparer.Ordinal) { ["X-Client-Request-Id"] = attemptId.ToString() },
@@ -42,7 +42,7 @@ internal static class SdkChatClients
                 : null;
     }
 
-    public static IChatClient OpenAi(ModelTarget target, HttpClient httpClient, Guid attemptId)
+    public static IChatClient OpenAi(ModelTarget target, string apiKey, HttpClient httpClient, Guid attemptId)
     {
         var options = new OpenAIClientOptions
         {
@@ -52,7 +52,7 @@ internal static class SdkChatClients
             NetworkTimeout = Timeout.InfiniteTimeSpan,
         };
         options.AddPolicy(new RequestIdPolicy(attemptId), PipelinePosition.PerCall);
-        return new OpenAIClient(new ApiKeyCredential(target.Settings.ApiKey!), options).GetChatClient(target.UpstreamModel).AsIChatClient();
+        return new OpenAIClient(new ApiKeyCredential(apiKey), options).GetChatClient(target.UpstreamModel).AsIChatClient();
     }
 
     private sealed class RequestIdPolicy(Guid attemptId) : PipelinePolicy

@@ -6,7 +6,7 @@ using AiAspire.Core.Wire;
 namespace AiAspire.Core.Routing;
 
 /// <summary>Decides which targets may serve the call: those of the model that the caller's tier allows, that have a price, and that can carry every field.</summary>
-public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProviders providers) : IChatStep
+public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProviders providers, Draw draw) : IChatStep
 {
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -19,7 +19,8 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
     {
         var request = call.Request;
         var entitlements = call.Caller.Entitlements;
-        var targets = catalog.Route(request.Model);
+        // Drawn once: every attempt of the request follows this order.
+        var targets = catalog.Find(request.Model, call.Feature)?.Order(draw.Invoke) ?? [];
         // Not allowed and not there look the same: the answer tells nobody which models others have.
         if (targets.Count == 0 || !entitlements.AllowsModel(request.Model))
             throw WireException.ModelNotFound(request.Model);

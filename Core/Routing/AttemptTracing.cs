@@ -26,6 +26,7 @@ internal static class AttemptTracing
         activity.SetTag("server.address", target.Settings.BaseAddress!.Host);
         activity.SetTag("server.port", target.Settings.BaseAddress.Port);
         activity.SetTag("aiaspire.provider", target.Provider);
+        activity.SetTag("aiaspire.provider.key", attempt.Key?.Name);
         activity.SetTag("aiaspire.attempt.number", attempt.Number);
         activity.SetTag("aiaspire.attempt.id", attempt.AttemptId);
         return activity;

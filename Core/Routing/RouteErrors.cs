@@ -8,6 +8,20 @@ internal static class RouteErrors
 {
     private static readonly TimeSpan DefaultRetryAfter = TimeSpan.FromSeconds(1);
 
+    /// <summary>Nothing was sent: we keep to the provider's limits.</summary>
+    public static WireException RateLimited(TimeSpan wait)
+        => new(429, "rate_limit_error", "provider_rate_limited", "The rate limit of the model's provider is used up. Try again after the time in Retry-After.")
+        {
+            RetryAfter = wait > TimeSpan.Zero ? wait : DefaultRetryAfter,
+        };
+
+    /// <summary>Nothing was sent: every target failed lately.</summary>
+    public static WireException Unavailable(TimeSpan wait)
+        => new(503, "server_error", "provider_unavailable", "The model's providers are failing at the moment. Try again after the time in Retry-After.")
+        {
+            RetryAfter = wait > TimeSpan.Zero ? wait : DefaultRetryAfter,
+        };
+
     public static WireException ToWire(ProviderException failure, bool midStream) => failure.Code switch
     {
         "refused" => new WireException(failure.Status ?? 400, "invalid_request_error", "provider_refused", failure.Message) { UpstreamBody = failure.Body, ShouldRetry = false },

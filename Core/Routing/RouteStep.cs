@@ -9,22 +9,26 @@ using AiAspire.Core.Wire;
 namespace AiAspire.Core.Routing;
 
 /// <summary>
-/// The end of the pipeline: calls the targets in order until one serves. Before the first content a failure moves on to the next
-/// target; after it the reply ends with an error, for a second answer must never be spliced onto the first.
+/// The end of the pipeline: calls targets until one serves; <see cref="RouteCourse"/> says which, and when. Before the first content a
+/// failure leads to another attempt; after it the reply ends with an error, for a second answer must never be spliced onto the first.
 /// </summary>
-public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TimeProvider time) : IChatStep
+public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, TimeProvider time) : IChatStep
 {
     /// <summary>Longer than any attempt may live; the reconciler takes what is older for abandoned.</summary>
     private static readonly TimeSpan Lease = TimeSpan.FromMinutes(15);
 
+    /// <summary>An attempt that begins just before the request's deadline still gets a moment.</summary>
+    private static readonly TimeSpan LeastFirstToken = TimeSpan.FromSeconds(1);
+
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        ProviderException? last = null;
-        foreach (var target in call.Route)
+        var course = new RouteCourse(call, picker);
+        while (true)
         {
-            var attempt = await OpenAsync(call, target);
+            await using var admission = await course.NextAsync(cancellationToken);
+            var attempt = await OpenAsync(call, admission, course.Left);
             using var activity = AttemptTracing.Start(call, attempt);
-            await using var events = providers.For(target.Target).SendAsync(call, attempt, cancellationToken).GetAsyncEnumerator(cancellationToken);
+            await using var events = providers.For(attempt.Target.Target).SendAsync(call, attempt, cancellationToken).GetAsyncEnumerator(cancellationToken);
             // The opening event of a stream says only "assistant": held back until the next, so that a provider which fails between
             // the two can still be replaced.
             var held = new Queue<ChatEvent>();
@@ -43,7 +47,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
                 }
                 catch (Exception e)
                 {
-                    CloseAborted(call, attempt, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
+                    CloseAborted(call, attempt, admission, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
                     throw;
                 }
 
@@ -69,38 +73,39 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
                     finally
                     {
                         if (stopped)
-                            CloseAborted(call, attempt, callerLeft: true);
+                            CloseAborted(call, attempt, admission, callerLeft: true);
                     }
                 }
             }
 
             if (failure is null)
             {
-                Close(call, attempt, AttemptOutcome.Succeeded);
+                Close(call, attempt, admission, AttemptOutcome.Succeeded);
+                admission.Succeeded();
                 AttemptTracing.Finish(activity, attempt, call.Reply);
                 yield break;
             }
 
             attempt.Status ??= failure.Status;
             attempt.ErrorCode = failure.Code;
-            Close(call, attempt, failure.IsCallersFault ? AttemptOutcome.Refused : AttemptOutcome.Failed);
+            Close(call, attempt, admission, failure.IsCallersFault ? AttemptOutcome.Refused : AttemptOutcome.Failed);
             AttemptTracing.Finish(activity, attempt, call.Reply);
-            if (yielded || failure.IsCallersFault)
+            admission.Failed(failure);
+            if (yielded || failure.IsCallersFault || !course.GoesOn(admission, failure))
                 throw RouteErrors.ToWire(failure, midStream: yielded);
-            last = failure;
         }
-
-        throw RouteErrors.ToWire(last!, midStream: false);
     }
 
-    private async Task<Attempt> OpenAsync(ChatCall call, PricedTarget target)
+    private async Task<Attempt> OpenAsync(ChatCall call, Admission admission, TimeSpan left)
     {
         var now = time.GetUtcNow();
         var attempt = new Attempt
         {
             AttemptId = time.NewId(),
             Number = call.Attempts.Count + 1,
-            Target = target,
+            Target = admission.Target,
+            Key = admission.Lane.Key.Key,
+            FirstTokenLimit = left > LeastFirstToken ? left : LeastFirstToken,
             OpenedAt = now,
             LeaseUntil = now + Lease,
         };
@@ -112,14 +117,16 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
     }
 
     /// <summary>A fault of our own is no leaving of the caller's: it is not charged.</summary>
-    private void CloseAborted(ChatCall call, Attempt attempt, bool callerLeft)
+    private void CloseAborted(ChatCall call, Attempt attempt, Admission admission, bool callerLeft)
     {
         if (!callerLeft)
             attempt.ErrorCode = "internal_error";
-        Close(call, attempt, callerLeft ? AttemptOutcome.Aborted : AttemptOutcome.Failed);
+        else if (call.Reply.HasContent)
+            admission.Succeeded();
+        Close(call, attempt, admission, callerLeft ? AttemptOutcome.Aborted : AttemptOutcome.Failed);
     }
 
-    private void Close(ChatCall call, Attempt attempt, AttemptOutcome outcome)
+    private void Close(ChatCall call, Attempt attempt, Admission admission, AttemptOutcome outcome)
     {
         attempt.Outcome = outcome;
         attempt.Latency = time.GetElapsedTime(attempt.StartTimestamp);
@@ -142,5 +149,9 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
         {
             (attempt.Usage, attempt.UsageSource) = (new TokenUsage(tokens.CountInput(call.Request.Messages), 0, 0, 0, 0), UsageSource.Estimate);
         }
+
+        admission.Used = attempt.Usage.Total;
+        if (picker.Options.LearnLimits)
+            admission.Lane.Learn(attempt.GrantedRequests, attempt.GrantedTokens);
     }
 }

@@ -142,6 +142,18 @@ public sealed class Attempt
 
     public string? ProviderRequestId { get; set; }
 
+    /// <summary>The key to send; null sends the configured one.</summary>
+    public ProviderKey? Key { get; init; }
+
+    /// <summary>What the request's deadline leaves for the first byte; null: the provider's own time limit alone holds.</summary>
+    public TimeSpan? FirstTokenLimit { get; init; }
+
+    /// <summary>Requests per minute that the provider says it grants us; null when it does not say.</summary>
+    public int? GrantedRequests { get; set; }
+
+    /// <summary>Tokens per minute that the provider says it grants us; null when it does not say.</summary>
+    public int? GrantedTokens { get; set; }
+
     public TimeSpan Latency { get; set; }
 
     public TimeSpan? FirstToken { get; set; }

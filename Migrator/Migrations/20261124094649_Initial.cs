@@ -275,6 +275,46 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "provider_keys",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider_key_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    ciphertext = table.Column<byte[]>(type: "bytea", nullable: false),
+                    hint = table.Column<string>(type: "text", nullable: false),
+                    requests_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    tokens_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    retires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    last_used_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("provider_keys_pkey", x => new { x.tenant_id, x.provider_key_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "provider_minutes",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    minute = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    source = table.Column<string>(type: "text", nullable: false),
+                    total = table.Column<int>(type: "integer", nullable: false),
+                    failed = table.Column<int>(type: "integer", nullable: false),
+                    last_error = table.Column<string>(type: "text", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("provider_minutes_pkey", x => new { x.tenant_id, x.provider, x.minute, x.source });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "tenants",
                 schema: "aiaspire",
                 columns: table => new
@@ -653,6 +693,14 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "model_prices",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "provider_keys",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "provider_minutes",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

@@ -79,6 +79,17 @@ CREATE POLICY own_update ON aiaspire.kill_switches FOR UPDATE TO aiaspire_app
     USING (tenant_id = (SELECT aiaspire.tenant_id())) WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
 GRANT SELECT, INSERT, UPDATE ON aiaspire.kill_switches TO aiaspire_app;
 
+-- provider_keys, provider_minutes: the platform's own, seen in its scope alone; retired keys stay as the record of what was in use.
+CREATE POLICY own_rows ON aiaspire.provider_keys TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'service')
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'service');
+GRANT SELECT, INSERT ON aiaspire.provider_keys TO aiaspire_app;
+GRANT UPDATE (retires_at, last_used_at) ON aiaspire.provider_keys TO aiaspire_app;
+CREATE POLICY own_rows ON aiaspire.provider_minutes TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'service')
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'service');
+GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.provider_minutes TO aiaspire_app;
+
 CREATE POLICY own_or_platform ON aiaspire.budgets FOR SELECT TO aiaspire_app
     USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
 CREATE POLICY own_insert ON aiaspire.budgets FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));

@@ -39,6 +39,18 @@ internal static class ControlEndpoints
             book.Reset(model);
             return Results.NoContent();
         });
+        control.MapPut("/keys", (HttpRequest request, CompanyState state) => ApplyAsync(request, state.ReadKeys));
+        control.MapDelete("/keys", (CompanyState state) =>
+        {
+            state.AcceptEveryKey();
+            return Results.NoContent();
+        });
+        control.MapPut("/outage", (HttpRequest request, CompanyState state) => ApplyAsync(request, state.ReadOutage));
+        control.MapDelete("/outage", (CompanyState state) =>
+        {
+            state.EndOutage();
+            return Results.NoContent();
+        });
         control.MapGet("/bill", ReadBill);
         control.MapDelete("/bill", (Bill bill) =>
         {
@@ -67,13 +79,22 @@ internal static class ControlEndpoints
 
     private static async Task<IResult> SetAsync(HttpRequest request, Action<Behaviour> set)
     {
+        var read = Behaviour.Perfect;
+        var refused = await ReadAsync(request, json => set(read = BehaviourReader.Read(json)));
+        return refused ?? Ok(read, ControlJson.Default.Behaviour);
+    }
+
+    private static async Task<IResult> ApplyAsync(HttpRequest request, Action<JsonElement> apply) => await ReadAsync(request, apply) ?? Results.NoContent();
+
+    /// <returns>Null when the body was taken.</returns>
+    private static async Task<IResult?> ReadAsync(HttpRequest request, Action<JsonElement> take)
+    {
         request.HttpContext.Features.Get<IHttpMaxRequestBodySizeFeature>()!.MaxRequestBodySize = BodyTaken;
         try
         {
             using var document = await JsonDocument.ParseAsync(request.Body, default, request.HttpContext.RequestAborted);
-            var behaviour = BehaviourReader.Read(document.RootElement);
-            set(behaviour);
-            return Ok(behaviour, ControlJson.Default.Behaviour);
+            take(document.RootElement);
+            return null;
         }
         catch (JsonException)
         {

@@ -1,11 +1,12 @@
 using AiAspire.Simulator.Billing;
+using AiAspire.Simulator.Control;
 using AiAspire.Simulator.Recording;
 using Microsoft.Extensions.Options;
 
 namespace AiAspire.Simulator.Wire;
 
 /// <summary>The way every request to the company goes: recorded, identified, answered, billed on every exit.</summary>
-internal sealed class ProviderFront(CallServices services, ReceivedLog received, IOptions<SimulatorOptions> options)
+internal sealed class ProviderFront(CallServices services, CompanyState state, ReceivedLog received, IOptions<SimulatorOptions> options)
 {
     private readonly ICompanyWire _wire = services.Wire;
 
@@ -40,7 +41,15 @@ internal sealed class ProviderFront(CallServices services, ReceivedLog received,
         throw new ProviderErrorException(error(request.Method, request.Path));
     }, billed: false);
 
-    private void Authenticate(ProviderCall call) => call.Key = ApiKey.Fingerprint(_wire.Authenticate(call.Context.Request));
+    private void Authenticate(ProviderCall call)
+    {
+        if (state.Outage is not 0 and var status)
+            throw new ProviderErrorException(_wire.Injected(status) with { Fault = "outage" });
+        var key = _wire.Authenticate(call.Context.Request);
+        if (!state.Accepts(key))
+            throw new ProviderErrorException(_wire.Injected(StatusCodes.Status401Unauthorized));
+        call.Key = ApiKey.Fingerprint(key);
+    }
 
     private async Task RunAsync(HttpContext context, string endpoint, Func<ProviderCall, Task> answer, bool billed)
     {

@@ -14,6 +14,9 @@ public sealed class ScheduleOptions
 
     /// <summary>When stored answers past their day are deleted. Default: every hour, at minute 37.</summary>
     public string IdempotencyCleanupCron { get; init; } = "0 37 * * * ?";
+
+    /// <summary>When providers are probed. Default: every 30 seconds.</summary>
+    public string ProviderProbeCron { get; init; } = "0/30 * * * * ?";
 }
 
 internal static class SchedulesRegistration
@@ -40,6 +43,7 @@ internal static class SchedulesRegistration
             });
             AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
             AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
+            AddScheduled<ProviderProbeJob>(quartz, ProviderProbeJob.Key, schedules.ProviderProbeCron);
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
     }

@@ -7,8 +7,8 @@ internal sealed class LaunchOptionsException(string message) : DistributedApplic
 internal sealed record LaunchOptions
 {
     private static readonly string[] Sections =
-        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "Idempotency", "Jobs", "Limits", "Logging", "Parameters", "Ports", "Postgres", "Providers",
-         "Replicas", "Schedules", "Startup", "Workers"];
+        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "FeatureRoutes", "Idempotency", "Jobs", "Limits", "Logging", "Parameters", "Ports", "Postgres",
+         "Providers", "Replicas", "Routing", "Schedules", "Startup", "Workers"];
 
     public const string Usage = """
         Starts AiAspire: PostgreSQL, Garnet, the model simulators, the API, the workers and the evaluator.
@@ -28,7 +28,7 @@ internal sealed record LaunchOptions
 
         Settings (also as environment variables with __ for :, as user secrets, or in AppHost/appsettings.json)
           --ConnectionStrings:aiaspire=…   use this PostgreSQL instead of starting one; likewise :keystore and :redis
-          --Providers:…=… --Models:…=… --Aliases:…=…
+          --Providers:…=… --Aliases:…=… --FeatureRoutes:…=… --Routing:…=…
                                            handed on to the processes: add a provider without code
           --Parameters:openai-api-key=…    or OPENAI_API_KEY, likewise ANTHROPIC_API_KEY: use the real companies
           --Postgres:Binaries=DIR          where postgres and initdb are; --Postgres:Fsync=off for throw-away data

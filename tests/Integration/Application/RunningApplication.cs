@@ -14,6 +14,23 @@ namespace AiAspire.Integration.Application;
 public sealed class RunningApplication : IAsyncLifetime
 {
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(3);
+
+    /// <summary>
+    /// Further providers over the same Simulator: one with a rate limit and time limits of a second, one without a key. Single faults
+    /// that other tests inject must open no breaker, and an open one is to close soon.
+    /// </summary>
+    private static readonly string[] Routing =
+    [
+        "--Routing:BreakerMinimumCalls=12", "--Routing:BreakSeconds=1", "--Routing:MaxBreakSeconds=2", "--Schedules:ProviderProbeCron=0/2 * * * * ?",
+        "--Providers:sim-anthropic:SlaPercent=99.5",
+        .. Provider("sim-limited", "limited-small", "sim-small", "ApiKey=sim-key-limited", "FirstTokenSeconds=1", "IdleSeconds=1", "Models:0:RequestsPerMinute=600",
+            "Models:1:Id=quick-reasoning", "Models:1:UpstreamModel=sim-reasoning", "Models:1:Price:Input=2", "Models:1:Price:CachedInput=0.5", "Models:1:Price:Output=8",
+            "Models:2:Id=stormy", "Models:2:UpstreamModel=sim-large", "Models:2:Price:Input=2.5", "Models:2:Price:CachedInput=1.25", "Models:2:Price:Output=10"),
+        .. Provider("sim-rotating", "rotating-large", "sim-large"),
+        "--Aliases:limited:0=limited-small", "--Aliases:limited:1=sim-anthropic-small", "--Aliases:quick:0=quick-reasoning", "--Aliases:quick:1=sim-anthropic-small",
+        "--Aliases:storm:0=stormy", "--Aliases:storm:1=sim-anthropic-small",
+    ];
+
     private DistributedApplication? _app;
 
     public DistributedApplication App => _app ?? throw new InvalidOperationException("The application has not started.");
@@ -23,11 +40,15 @@ public sealed class RunningApplication : IAsyncLifetime
 
     public Uri Api => App.GetEndpoint("api", "http");
 
+    private static IEnumerable<string> Provider(string name, string model, string upstream, params string[] more)
+        => ((string[])[$"Company={name}", "Wire=OpenAI", "BaseAddress=http://sim-openai/v1", $"Models:0:Id={model}", $"Models:0:UpstreamModel={upstream}", "Models:0:Price:Input=1", "Models:0:Price:Output=4", .. more])
+            .Select(s => $"--Providers:{name}:{s}");
+
     public async ValueTask InitializeAsync()
     {
         using var timeout = new CancellationTokenSource(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3"], timeout.Token);
+            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3", .. Routing], timeout.Token);
         _app = await builder.BuildAsync(timeout.Token);
         await _app.StartAsync(timeout.Token);
         foreach (var resource in new[] { "api", "workers", "evaluator" })

@@ -107,18 +107,18 @@ public sealed class ChatTests(RunningApplication application)
         using var client = application.Developer();
         using var response = await client.PostAsJsonAsync(
             "/v1/chat/completions", Wire.Chat("say exactly: a b c d e f g h i j k l m n", stream: true), Cancelled);
-        if (response.StatusCode == HttpStatusCode.OK)
+        if (response.Header("x-aiaspire-attempts").Contains(','))
+        {
+            // A reset throws away what the connection still held; when that was everything, another attempt gave the whole answer.
+            Assert.Equal("resetAfterChunks", fault);
+            Assert.Equal("[DONE]", (await response.EventsAsync())[^1]);
+        }
+        else
         {
             var events = await response.EventsAsync();
             Assert.DoesNotContain("[DONE]", events);
             Assert.True(JsonElement.Parse(events[^1]).TryGetProperty("error", out var error), events[^1]);
             Assert.NotEmpty(error.GetProperty("message").GetString()!);
-        }
-        else
-        {
-            // A reset throws away what the connection still held; when that was everything, the failure comes before the first event.
-            Assert.Equal("resetAfterChunks", fault);
-            await response.ErrorAsync(HttpStatusCode.BadGateway, "provider_cut");
         }
 
         await simulator.DeleteAsync("/control/models/sim-large/behaviour", Cancelled);

@@ -60,6 +60,40 @@ public sealed class ControlTests(SharedCompanies companies) : IClassFixture<Shar
     }
 
     [Fact]
+    public async Task A_company_can_take_listed_keys_only_and_be_down_altogether()
+    {
+        await using var company = await SimulatedCompany.OpenAiAsync();
+        async Task<int> PutAsync(string path, object body)
+        {
+            using var response = await company.Client.PutAsJsonAsync(path, body, Cancellation);
+            return (int)response.StatusCode;
+        }
+
+        async Task<int> StatusAsync(string path)
+        {
+            using var response = await company.Client.GetAsync(path, Cancellation);
+            return (int)response.StatusCode;
+        }
+
+        Assert.Equal(204, await PutAsync("/control/keys", new { accepted = new[] { "another-key" } }));
+        Assert.Equal("invalid_api_key", (await company.PostAsync(Chat.Path, Chat.Request("hello"), 401)).GetProperty("error").GetProperty("code").GetString());
+        Assert.Equal(401, await StatusAsync("/v1/models"));
+        Assert.Equal(204, await PutAsync("/control/keys", new { accepted = new[] { SimulatedCompany.Key } }));
+        await company.PostAsync(Chat.Path, Chat.Request("hello"));
+
+        Assert.Equal(204, await PutAsync("/control/outage", new { status = 503 }));
+        await company.PostAsync(Chat.Path, Chat.Request("hello"), 503);
+        Assert.Equal(503, await StatusAsync("/v1/models"));
+        Assert.Equal(200, await StatusAsync("/health"));
+        using var ended = await company.Client.DeleteAsync("/control/outage", Cancellation);
+        Assert.Equal(200, await StatusAsync("/v1/models"));
+
+        Assert.Equal(400, await PutAsync("/control/keys", new { accepted = "one" }));
+        Assert.Equal(400, await PutAsync("/control/keys", new { keys = new[] { "one" } }));
+        Assert.Equal(400, await PutAsync("/control/outage", new { status = 200 }));
+    }
+
+    [Fact]
     public async Task A_configured_behaviour_that_cannot_be_taken_stops_the_start()
     {
         var error = await Assert.ThrowsAsync<InvalidOperationException>(() => SimulatedCompany.OpenAiAsync("--Simulator:Behaviours:sim-large:QualityDrift=7"));

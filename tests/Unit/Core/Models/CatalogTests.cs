@@ -86,11 +86,53 @@ public sealed class CatalogTests
     [InlineData("Providers:openai:Models:0:Price:CachedInput", "-0.1", "Price needs Input and Output")]
     [InlineData("Providers:openai:Models:9:Price:Input", "1", "Price needs Input and Output")]
     [InlineData("Aliases:smart:0", "nothing", "Aliases:smart names the unknown model 'nothing'.")]
+    [InlineData("Aliases:smart:0", "sim-large=0", "Aliases:smart: the weight in 'sim-large=0' must be a whole number from 1")]
+    [InlineData("Aliases:smart:0", "sim-large=two", "must be a whole number")]
+    [InlineData("Aliases:smart:0", "sim-large=1,", "names no model; write 'model' or 'model=weight, other=weight'.")]
+    [InlineData("Aliases:smart:0", "sim-large, sim-large", "Aliases:smart names the model 'sim-large' twice.")]
+    [InlineData("FeatureRoutes:search:default:0", "nothing", "FeatureRoutes:search:default names the unknown model 'nothing'.")]
+    [InlineData("FeatureRoutes:search:nobody:0", "sim-large", "FeatureRoutes:search:nobody replaces nothing")]
+    [InlineData("Providers:openai:Models:0:RequestsPerMinute", "0", "RequestsPerMinute and TokensPerMinute must be above 0")]
+    [InlineData("Providers:openai:SlaPercent", "101", "Providers:openai:SlaPercent must be from 0 to 100.")]
     public void A_fault_is_named_with_its_place(string key, string value, string expected)
     {
         var fault = Assert.Throws<OptionsValidationException>(() => Options([(key, value)]));
 
         Assert.Contains(fault.Failures, f => f.Contains(expected, StringComparison.OrdinalIgnoreCase));
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-01")]
+    public void A_feature_may_have_a_route_of_its_own()
+    {
+        var catalog = Catalog(("FeatureRoutes:search:default:0", "sim-small=2, sim-anthropic-small=1"), ("FeatureRoutes:search:default:1", "sim-large"));
+
+        Assert.Equal(["sim-small", "sim-anthropic-small", "sim-large"], catalog.Find("default", "search")!.Targets.Select(t => t.Model.Id));
+        Assert.Equal("sim-large", catalog.Find("default", "chat")!.Targets[0].Model.Id);
+        Assert.Equal("sim-large", Assert.Single(catalog.Find("sim-large", "search")!.Targets).Model.Id);
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-02")]
+    public void A_route_that_leads_to_one_company_alone_is_known_as_such()
+    {
+        var catalog = Catalog(
+            ("Aliases:twice:0", "sim-large"), ("Aliases:twice:1", "sim-small"), ("Aliases:renamed:0", "sim-large"), ("Aliases:weighted:0", "sim-large=1, sim-small=1"),
+            ("FeatureRoutes:search:default:0", "sim-large"), ("FeatureRoutes:search:default:1", "gpt-4o"));
+
+        // The key of OpenAI is missing, so the feature's route has lost its fallback. One name alone asked for none.
+        Assert.Equal(["Aliases:twice", "Aliases:weighted", "FeatureRoutes:search:default"], catalog.RoutesOfOneCompany().Order());
+    }
+
+    [Fact]
+    public void A_provider_that_got_its_key_later_is_offered_from_then_on()
+    {
+        var catalog = Catalog();
+        catalog.Offer(new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "openai" });
+
+        Assert.Equal("gpt-4.1-mini", catalog.Route("default")[0].Model.Id);
+        catalog.Offer(new HashSet<string>());
+        Assert.Empty(catalog.Route("gpt-4o"));
     }
 
     [Fact]

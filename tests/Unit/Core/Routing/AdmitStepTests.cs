@@ -132,7 +132,7 @@ public sealed class AdmitStepTests : IDisposable
             },
             Aliases = { ["both"] = ["one-model", "two-model"] },
         };
-        var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat);
+        var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat, static () => 0);
         var call = SampleCalls.Call(json, SampleCalls.Caller(entitlements), _time);
         await SampleCalls.CollectAsync(step.InvokeAsync(call, static (_, _) => AsyncEnumerable.Empty<ChatEvent>(), TestContext.Current.CancellationToken));
         return call;

@@ -1,12 +1,17 @@
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
 using AiAspire.Core.Providers;
+using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Options;
+using StackExchange.Redis;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
@@ -15,14 +20,44 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
 {
     private readonly Dictionary<string, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>>> _hosts = new(StringComparer.Ordinal);
     private readonly IHttpClientFactory _clients;
+    private readonly TimeProvider _time;
 
     public FakeProviders(TimeProvider time)
     {
         var services = new ServiceCollection();
         services.AddHttpClient(ProvidersRegistration.HttpClientName).ConfigurePrimaryHttpMessageHandler(() => this).SetHandlerLifetime(Timeout.InfiniteTimeSpan);
         _clients = services.BuildServiceProvider().GetRequiredService<IHttpClientFactory>();
-        var sdk = new ChatClientProvider(new ChatClientBinding((target, http, id) => Client!, static _ => null), _clients, time);
+        var sdk = new ChatClientProvider(new ChatClientBinding((target, key, http, id) => Client!, static _ => null), _clients, time);
         Chat = new ChatProviders(new OpenAiProvider(_clients, time), sdk, sdk);
+        _time = time;
+    }
+
+    /// <summary>The next draws; 0.5 when there are none left.</summary>
+    public Queue<double> Draws { get; } = new();
+
+    /// <summary>The parts of routing as the last <see cref="Step"/> or <see cref="Picker"/> made them.</summary>
+    public ProviderKeys Keys { get; private set; } = null!;
+
+    public TargetHealths Healths { get; private set; } = null!;
+
+    public RouteStep Step(RoutingOptions? options = null, IConnectionMultiplexer? redis = null, params PricedTarget[] targets)
+        => new(Chat, this, new TokenCounter(), Picker(options, redis, targets), _time);
+
+    /// <param name="options">Without them nothing is retried.</param>
+    /// <param name="redis">Asked only for targets with limits.</param>
+    /// <param name="targets">Providers to know besides <c>one</c>, <c>two</c> and <c>three</c> of <see cref="SampleCalls.Target"/>.</param>
+    public TargetPicker Picker(RoutingOptions? options = null, IConnectionMultiplexer? redis = null, params PricedTarget[] targets)
+    {
+        var catalog = new CatalogOptions();
+        foreach (var target in targets.Length > 0 ? targets : [SampleCalls.Target("one"), SampleCalls.Target("two"), SampleCalls.Target("three")])
+            catalog.Providers[target.Target.Provider] = target.Target.Settings;
+        var routing = Options.Create(options ?? new RoutingOptions { MaxRetries = 0 });
+        Keys = new ProviderKeys(new ModelCatalog(Options.Create(catalog)), routing, _time, NullLogger<ProviderKeys>.Instance);
+        Healths = new TargetHealths(Keys, routing, _time);
+        var limits = new ProviderLimits(redis!, routing, _time, NullLogger<ProviderLimits>.Instance);
+        var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        var metrics = new RoutingMetrics(services.GetRequiredService<IMeterFactory>(), services);
+        return new TargetPicker(Healths, limits, metrics, new ProviderBook(null!, _time, NullLogger<ProviderBook>.Instance), routing, () => Draws.TryDequeue(out var draw) ? draw : 0.5, _time);
     }
 
     public ChatProviders Chat { get; }
@@ -33,6 +68,8 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
     public List<string> Log { get; } = [];
 
     public List<string> Bodies { get; } = [];
+
+    public List<string?> SentKeys { get; } = [];
 
     public Exception? OpeningFails { get; set; }
 
@@ -54,6 +91,7 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
     {
         var name = request.RequestUri!.Host.Split('.')[0];
         Log.Add($"call {name}");
+        SentKeys.Add(request.Headers.Authorization?.Parameter);
         Bodies.Add(await request.Content!.ReadAsStringAsync(cancellationToken));
         return await _hosts[name](request, cancellationToken);
     }

@@ -22,7 +22,7 @@ public sealed class RouteStepTests : IDisposable
     public RouteStepTests()
     {
         _providers = new FakeProviders(_time);
-        _step = new RouteStep(_providers.Chat, _providers, new TokenCounter(), _time);
+        _step = _providers.Step();
     }
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
