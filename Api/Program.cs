@@ -16,6 +16,7 @@ using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
+using AiAspire.Core.Notifications;
 using AiAspire.ServiceDefaults;
 using Scalar.AspNetCore;
 
@@ -31,8 +32,10 @@ builder.Services.AddChat(http => http.WithoutStandardResilience());
 builder.Services.AddIdempotency();
 builder.Services.AddSingleton<JobQueue>();
 builder.Services.AddAudit();
+builder.Services.AddNotifications();
 builder.Services.AddIdentity();
 builder.Services.AddScoped<Administration>();
+builder.Services.AddSingleton<NotificationRequestReader>();
 builder.Services.AddOpenApiDocument();
 builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
 builder.Services.AddOptions<ApiOptions>()
@@ -72,5 +75,7 @@ admin.MapTiers();
 admin.MapBudgets();
 admin.MapCache();
 admin.MapApiKeys();
+admin.MapNotifications();
+admin.MapOnCall();
 
 app.Run();

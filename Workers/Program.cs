@@ -5,8 +5,10 @@ using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
+using AiAspire.Core.Notifications;
 using AiAspire.ServiceDefaults;
 using AiAspire.Workers.Jobs;
+using AiAspire.Workers.Notifications;
 using AiAspire.Workers.Schedules;
 
 var builder = WebApplication.CreateBuilder(args);
@@ -31,6 +33,8 @@ builder.Services.AddSingleton<JobExecution>();
 builder.Services.AddSingleton<JobSignal>();
 builder.Services.AddHostedService(provider => provider.GetRequiredService<JobSignal>());
 builder.Services.AddHostedService<JobRunner>();
+builder.Services.AddNotificationSending(http => http.WithoutStandardResilience());
+builder.Services.AddHostedService<NotificationRunner>();
 builder.AddSchedules();
 
 var app = builder.Build();

@@ -150,6 +150,24 @@ CREATE POLICY auditor_read ON aiaspire.audit_heads FOR SELECT TO aiaspire_app
     USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = 'auditor');
 GRANT SELECT ON aiaspire.audit_entries, aiaspire.audit_heads TO aiaspire_app;
 
+-- notifications: put out and administered by steps of our own and the tenant's administrators, not by its users. The rota of those on
+-- call is the platform's.
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['notification_settings', 'notification_webhooks', 'notifications', 'notification_deliveries', 'on_call_contacts'] LOOP
+        EXECUTE format(
+            'CREATE POLICY own_rows ON aiaspire.%I TO aiaspire_app
+                USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN (''service'', ''tenant_admin''))
+                WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) IN (''service'', ''tenant_admin''))', table_name);
+    END LOOP;
+END
+$$;
+GRANT SELECT, INSERT, UPDATE ON aiaspire.notification_settings, aiaspire.notification_deliveries TO aiaspire_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.notification_webhooks, aiaspire.on_call_contacts TO aiaspire_app;
+GRANT SELECT, INSERT ON aiaspire.notifications TO aiaspire_app; -- what was said is not changed
+
 -- ── Cross-tenant functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 -- They run as aiaspire_functions, which sees just the tables and columns granted to it here. Each has a fixed search_path.
 GRANT CREATE ON SCHEMA aiaspire TO aiaspire_functions; -- asked for by ALTER FUNCTION … OWNER TO; taken back below
@@ -200,6 +218,13 @@ CREATE OR REPLACE FUNCTION aiaspire.limit_use(p_since timestamptz, p_until times
             AND r.started_at >= p_since AND r.finished_at <= p_until
         GROUP BY 1, 2, 3, 4, 5;
     $$;
+CREATE POLICY functions_read ON aiaspire.notifications FOR SELECT TO aiaspire_functions USING (true);
+CREATE POLICY functions_retention ON aiaspire.notifications FOR DELETE TO aiaspire_functions USING (true);
+CREATE POLICY functions_read ON aiaspire.notification_webhooks FOR SELECT TO aiaspire_functions USING (true);
+CREATE POLICY functions_claim ON aiaspire.notification_deliveries TO aiaspire_functions USING (true) WITH CHECK (true);
+GRANT SELECT, DELETE ON aiaspire.notifications TO aiaspire_functions;
+GRANT SELECT ON aiaspire.notification_webhooks TO aiaspire_functions;
+GRANT SELECT, UPDATE (tries, available_at, lease_token) ON aiaspire.notification_deliveries TO aiaspire_functions;
 
 -- A key arrives before its tenant is known. The hash of 256 random bits is the proof; no other row can be reached.
 CREATE OR REPLACE FUNCTION aiaspire.find_api_key(p_hash bytea)
@@ -277,6 +302,46 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_idempotency_keys(p_limit inte
         SELECT count(*) FROM gone;
     $$;
 
+-- Workers deliver for all tenants. A claim draws a new lease token, which fences off whoever held the delivery before.
+CREATE OR REPLACE FUNCTION aiaspire.claim_notifications(p_limit integer, p_lease interval)
+    RETURNS TABLE (tenant_id uuid, delivery_id uuid, notification_id uuid, channel text, target text, tries integer, lease_token uuid,
+        topic text, subject text, text text, data text, created_at timestamptz, url text, secret bytea)
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH claimed AS (
+            UPDATE aiaspire.notification_deliveries d
+            SET lease_token = gen_random_uuid(), available_at = now() + p_lease, tries = d.tries + 1
+            FROM (
+                SELECT due.tenant_id, due.delivery_id FROM aiaspire.notification_deliveries due
+                WHERE due.state = 'Pending' AND due.available_at <= now()
+                ORDER BY due.available_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+            ) picked
+            WHERE d.tenant_id = picked.tenant_id AND d.delivery_id = picked.delivery_id
+            RETURNING d.tenant_id, d.delivery_id, d.notification_id, d.channel, d.target, d.tries, d.lease_token
+        )
+        SELECT c.tenant_id, c.delivery_id, c.notification_id, c.channel, c.target, c.tries, c.lease_token,
+            n.topic, n.subject, n.text, n.data::text, n.created_at, w.url, w.secret
+        FROM claimed c
+        JOIN aiaspire.notifications n ON n.tenant_id = c.tenant_id AND n.notification_id = c.notification_id
+        LEFT JOIN aiaspire.notification_webhooks w ON c.channel = 'webhook' AND w.tenant_id = c.tenant_id AND w.webhook_id::text = c.target;
+    $$;
+
+-- What was told long ago goes, with its deliveries; what is still on its way stays.
+CREATE OR REPLACE FUNCTION aiaspire.delete_old_notifications(p_keep_days integer, p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH old AS (
+            SELECT n.tenant_id, n.notification_id FROM aiaspire.notifications n
+            WHERE n.created_at < now() - make_interval(days => p_keep_days)
+              AND NOT EXISTS (SELECT FROM aiaspire.notification_deliveries d
+                  WHERE d.tenant_id = n.tenant_id AND d.notification_id = n.notification_id AND d.state = 'Pending')
+            LIMIT p_limit
+        ), gone AS (
+            DELETE FROM aiaspire.notifications n USING old o WHERE n.tenant_id = o.tenant_id AND n.notification_id = o.notification_id RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
 -- One field of an audit entry as it is hashed: its length, then its bytes; length -1 for null. The same in C#: Core/Audit/AuditEncoding.cs.
 CREATE OR REPLACE FUNCTION aiaspire.audit_field(p_value bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog
@@ -335,6 +400,8 @@ CREATE OR REPLACE FUNCTION aiaspire.audit_heads_since(p_since timestamptz) RETUR
         SELECT h.tenant_id, h.sequence, h.hash FROM aiaspire.audit_heads h WHERE h.at >= p_since AND h.sequence > 0;
     $$;
 
+ALTER FUNCTION aiaspire.claim_notifications(integer, interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_old_notifications(integer, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.audit_heads_since(timestamptz) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
@@ -346,6 +413,7 @@ ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspi
 ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
+GRANT EXECUTE ON FUNCTION aiaspire.claim_notifications(integer, interval), aiaspire.delete_old_notifications(integer, integer) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text), aiaspire.claim_jobs(text, integer, interval),
     aiaspire.delete_expired_conversations(integer), aiaspire.append_audit(uuid, text, text, text, text, text, uuid, jsonb),
     aiaspire.audit_heads_since(timestamptz), aiaspire.list_tenants(uuid, integer), aiaspire.delete_expired_idempotency_keys(integer),

@@ -14,6 +14,9 @@ public sealed class ScheduleOptions
 
     /// <summary>When stored answers past their day are deleted. Default: every hour, at minute 37.</summary>
     public string IdempotencyCleanupCron { get; init; } = "0 37 * * * ?";
+
+    /// <summary>When notifications past <c>Notifications:KeepDays</c> are deleted. Default: every day at 03:47.</summary>
+    public string NotificationCleanupCron { get; init; } = "0 47 3 * * ?";
 }
 
 internal static class SchedulesRegistration
@@ -40,6 +43,7 @@ internal static class SchedulesRegistration
             });
             AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
             AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
+            AddScheduled<NotificationCleanupJob>(quartz, NotificationCleanupJob.Key, schedules.NotificationCleanupCron);
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
     }

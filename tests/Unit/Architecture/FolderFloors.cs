@@ -17,6 +17,7 @@ internal sealed class FolderFloors(string root)
 
     private static readonly Dictionary<(string From, string To), string> SameFloor = new()
     {
+        [("Notifications", "Encryption")] = "the signing keys of webhooks are kept encrypted",
         [("Wire", "Models")] = "a call carries the targets, prices and token usage of its attempts",
         [("Limits", "Rollouts")] = "a budget that is used up engages a kill switch",
     };
