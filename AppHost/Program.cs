@@ -50,11 +50,11 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api", "Caching", "Idempotency", "Limits", "Notifications")
+    .WithSettings("Api", "Caching", "Idempotency", "Ledger", "Limits", "Notifications")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithMailFolder(secrets)
-    .WithSettings("Caching", "Limits", "Notifications", "Schedules", "Workers")
+    .WithSettings("Caching", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
     .WithReplicas(2);
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)

@@ -14,9 +14,6 @@ namespace AiAspire.Core.Routing;
 /// </summary>
 public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TimeProvider time) : IChatStep
 {
-    /// <summary>Longer than any attempt may live; the reconciler takes what is older for abandoned.</summary>
-    private static readonly TimeSpan Lease = TimeSpan.FromMinutes(15);
-
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         ProviderException? last = null;
@@ -102,7 +99,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
             Number = call.Attempts.Count + 1,
             Target = target,
             OpenedAt = now,
-            LeaseUntil = now + Lease,
+            LeaseUntil = now + openAttempts.Lease,
         };
         call.Reply = new ReplyTally();
         await openAttempts.OpenAsync(call, attempt);

@@ -15,6 +15,12 @@ public sealed class ScheduleOptions
     /// <summary>When stored answers past their day are deleted. Default: every hour, at minute 37.</summary>
     public string IdempotencyCleanupCron { get; init; } = "0 37 * * * ?";
 
+    /// <summary>When attempts whose lease has ended are closed. Default: every 30 seconds.</summary>
+    public string ReconcileCron { get; init; } = "0/30 * * * * ?";
+
+    /// <summary>When the ledger is summed up. Default: every 10 seconds.</summary>
+    public string UsageRollupCron { get; init; } = "5/10 * * * * ?";
+
     /// <summary>When notifications past <c>Notifications:KeepDays</c> are deleted. Default: every day at 03:47.</summary>
     public string NotificationCleanupCron { get; init; } = "0 47 3 * * ?";
 }
@@ -43,6 +49,8 @@ internal static class SchedulesRegistration
             });
             AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
             AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
+            AddScheduled<ReconcileJob>(quartz, ReconcileJob.Key, schedules.ReconcileCron);
+            AddScheduled<UsageRollupJob>(quartz, UsageRollupJob.Key, schedules.UsageRollupCron);
             AddScheduled<NotificationCleanupJob>(quartz, NotificationCleanupJob.Key, schedules.NotificationCleanupCron);
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
