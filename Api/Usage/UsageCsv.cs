@@ -15,7 +15,8 @@ internal static class UsageCsv
         text.Append(forOperators ? ",provider_cost_usd,estimated_cost_usd\r\n" : "\r\n");
         foreach (var row in rows)
         {
-            text.AppendJoin(',', [
+            string[] fields =
+            [
                 row.Bucket.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture), (row.Bucket + request.Bucket).ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
                 row.TenantId?.ToString() ?? "", Field(row.Feature), Field(row.Model), Field(row.Provider), Field(row.Tier),
                 .. new[]
@@ -24,7 +25,8 @@ internal static class UsageCsv
                     row.InputTokens, row.CachedInputTokens, row.CacheWriteTokens, row.OutputTokens, row.ReasoningTokens,
                 }.Select(n => n.ToString(CultureInfo.InvariantCulture)),
                 Money(row.ChargedCost), Money(row.CacheSavings), Latency(row, 0.5), Latency(row, 0.95), Latency(row, 0.99),
-            ]);
+            ];
+            text.AppendJoin(',', fields);
             text.Append(forOperators ? $",{Money(row.ProviderCost)},{Money(row.EstimatedCost)}\r\n" : "\r\n");
         }
 
