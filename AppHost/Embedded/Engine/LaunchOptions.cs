@@ -7,7 +7,7 @@ internal sealed class LaunchOptionsException(string message) : DistributedApplic
 internal sealed record LaunchOptions
 {
     private static readonly string[] Sections =
-        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "Idempotency", "Limits", "Logging", "Parameters", "Ports", "Postgres", "Providers", "Schedules", "Startup", "Workers"];
+        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "Idempotency", "Ledger", "Limits", "Logging", "Notifications", "Parameters", "Ports", "Postgres", "Providers", "Schedules", "Startup", "Workers"];
 
     public const string Usage = """
         Starts AiAspire: PostgreSQL, Garnet, the model simulators, the API, the workers and the evaluator.
