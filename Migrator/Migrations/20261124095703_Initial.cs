@@ -142,7 +142,7 @@ namespace AiAspire.Migrator.Migrations
                     request_id = table.Column<Guid>(type: "uuid", nullable: false),
                     user_pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
                     api_key_id = table.Column<Guid>(type: "uuid", nullable: true),
-                    conversation_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    conversation_id = table.Column<Guid>(type: "uuid", nullable: true),
                     feature = table.Column<string>(type: "text", nullable: false),
                     tier = table.Column<string>(type: "text", nullable: false),
                     requested_model = table.Column<string>(type: "text", nullable: false),
@@ -190,6 +190,74 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "notification_settings",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    emails = table.Column<string[]>(type: "text[]", nullable: false),
+                    topics = table.Column<string[]>(type: "text[]", nullable: false),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notification_settings_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "notification_webhooks",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    webhook_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    url = table.Column<string>(type: "text", nullable: false),
+                    topics = table.Column<string[]>(type: "text[]", nullable: false),
+                    secret = table.Column<byte[]>(type: "bytea", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notification_webhooks_pkey", x => new { x.tenant_id, x.webhook_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "notifications",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    notification_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    dedup_key = table.Column<string>(type: "text", nullable: false),
+                    topic = table.Column<string>(type: "text", nullable: false),
+                    subject = table.Column<string>(type: "text", nullable: false),
+                    text = table.Column<string>(type: "text", nullable: false),
+                    data = table.Column<string>(type: "jsonb", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notifications_pkey", x => new { x.tenant_id, x.notification_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "on_call_contacts",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    position = table.Column<int>(type: "integer", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    email = table.Column<string>(type: "text", nullable: false),
+                    shift_starts = table.Column<int[]>(type: "integer[]", nullable: false),
+                    shift_ends = table.Column<int[]>(type: "integer[]", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("on_call_contacts_pkey", x => new { x.tenant_id, x.position });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "tenants",
                 schema: "aiaspire",
                 columns: table => new
@@ -207,6 +275,101 @@ namespace AiAspire.Migrator.Migrations
                 constraints: table =>
                 {
                     table.PrimaryKey("tenants_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_late_marks",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    mark_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    minute = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_late_marks_pkey", x => new { x.tenant_id, x.mark_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_progress",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    name = table.Column<string>(type: "text", nullable: false),
+                    through = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_progress_pkey", x => x.name);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_rollups",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    width = table.Column<string>(type: "text", nullable: false),
+                    bucket = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    feature = table.Column<string>(type: "text", nullable: false),
+                    model = table.Column<string>(type: "text", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    tier = table.Column<string>(type: "text", nullable: false),
+                    requests = table.Column<long>(type: "bigint", nullable: false),
+                    failed_requests = table.Column<long>(type: "bigint", nullable: false),
+                    aborted_requests = table.Column<long>(type: "bigint", nullable: false),
+                    abandoned_requests = table.Column<long>(type: "bigint", nullable: false),
+                    attempts = table.Column<long>(type: "bigint", nullable: false),
+                    rate_limited = table.Column<long>(type: "bigint", nullable: false),
+                    server_errors = table.Column<long>(type: "bigint", nullable: false),
+                    timeouts = table.Column<long>(type: "bigint", nullable: false),
+                    refused = table.Column<long>(type: "bigint", nullable: false),
+                    other_errors = table.Column<long>(type: "bigint", nullable: false),
+                    input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cached_input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cache_write_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    output_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    reasoning_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    charged_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    provider_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    estimated_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    cache_savings = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    latency_ms = table.Column<decimal>(type: "numeric(24,3)", nullable: false),
+                    latency_counts = table.Column<long[]>(type: "bigint[]", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_rollups_pkey", x => new { x.tenant_id, x.width, x.bucket, x.feature, x.model, x.provider, x.tier });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "notification_deliveries",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    delivery_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    notification_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    channel = table.Column<string>(type: "text", nullable: false),
+                    target = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    last_error = table.Column<string>(type: "text", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notification_deliveries_pkey", x => new { x.tenant_id, x.delivery_id });
+                    table.ForeignKey(
+                        name: "notification_deliveries_tenant_id_notification_id_fkey",
+                        columns: x => new { x.tenant_id, x.notification_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "notifications",
+                        principalColumns: new[] { "tenant_id", "notification_id" },
+                        onDelete: ReferentialAction.Cascade);
                 });
 
             migrationBuilder.CreateTable(
@@ -514,6 +677,26 @@ namespace AiAspire.Migrator.Migrations
                 unique: true);
 
             migrationBuilder.CreateIndex(
+                name: "notification_deliveries_tenant_id_available_at_idx",
+                schema: "aiaspire",
+                table: "notification_deliveries",
+                columns: new[] { "tenant_id", "available_at" },
+                filter: "state = 'Pending'");
+
+            migrationBuilder.CreateIndex(
+                name: "notification_deliveries_tenant_id_notification_id_idx",
+                schema: "aiaspire",
+                table: "notification_deliveries",
+                columns: new[] { "tenant_id", "notification_id" });
+
+            migrationBuilder.CreateIndex(
+                name: "notifications_tenant_id_dedup_key_key",
+                schema: "aiaspire",
+                table: "notifications",
+                columns: new[] { "tenant_id", "dedup_key" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
                 name: "tenants_slug_key",
                 schema: "aiaspire",
                 table: "tenants",
@@ -583,11 +766,43 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "notification_deliveries",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "notification_settings",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "notification_webhooks",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "on_call_contacts",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "tiers",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "usage_late_marks",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "usage_progress",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "usage_rollups",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "conversations",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "notifications",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124094649_Initial")]
+    [Migration("20261124095703_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -555,7 +555,7 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("numeric(18,9)")
                         .HasColumnName("charged_cost");
 
-                    b.Property<Guid>("ConversationId")
+                    b.Property<Guid?>("ConversationId")
                         .HasColumnType("uuid")
                         .HasColumnName("conversation_id");
 
@@ -631,6 +631,163 @@ namespace AiAspire.Migrator.Migrations
                         .HasName("ledger_requests_pkey");
 
                     b.ToTable("ledger_requests", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageLateMark", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("MarkId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("mark_id");
+
+                    b.Property<DateTimeOffset>("Minute")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("minute");
+
+                    b.HasKey("TenantId", "MarkId")
+                        .HasName("usage_late_marks_pkey");
+
+                    b.ToTable("usage_late_marks", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageProgress", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<DateTimeOffset>("Through")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("through");
+
+                    b.HasKey("Name")
+                        .HasName("usage_progress_pkey");
+
+                    b.ToTable("usage_progress", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageRollup", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Width")
+                        .HasColumnType("text")
+                        .HasColumnName("width");
+
+                    b.Property<DateTimeOffset>("Bucket")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("bucket");
+
+                    b.Property<string>("Feature")
+                        .HasColumnType("text")
+                        .HasColumnName("feature");
+
+                    b.Property<string>("Model")
+                        .HasColumnType("text")
+                        .HasColumnName("model");
+
+                    b.Property<string>("Provider")
+                        .HasColumnType("text")
+                        .HasColumnName("provider");
+
+                    b.Property<string>("Tier")
+                        .HasColumnType("text")
+                        .HasColumnName("tier");
+
+                    b.Property<long>("AbandonedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("abandoned_requests");
+
+                    b.Property<long>("AbortedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("aborted_requests");
+
+                    b.Property<long>("Attempts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("attempts");
+
+                    b.Property<decimal>("CacheSavings")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("cache_savings");
+
+                    b.Property<long>("CacheWriteTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("cache_write_tokens");
+
+                    b.Property<long>("CachedInputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("cached_input_tokens");
+
+                    b.Property<decimal>("ChargedCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("charged_cost");
+
+                    b.Property<decimal>("EstimatedCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("estimated_cost");
+
+                    b.Property<long>("FailedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("failed_requests");
+
+                    b.Property<long>("InputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("input_tokens");
+
+                    b.PrimitiveCollection<long[]>("LatencyCounts")
+                        .IsRequired()
+                        .HasColumnType("bigint[]")
+                        .HasColumnName("latency_counts");
+
+                    b.Property<decimal>("LatencyMs")
+                        .HasColumnType("numeric(24,3)")
+                        .HasColumnName("latency_ms");
+
+                    b.Property<long>("OtherErrors")
+                        .HasColumnType("bigint")
+                        .HasColumnName("other_errors");
+
+                    b.Property<long>("OutputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("output_tokens");
+
+                    b.Property<decimal>("ProviderCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("provider_cost");
+
+                    b.Property<long>("RateLimited")
+                        .HasColumnType("bigint")
+                        .HasColumnName("rate_limited");
+
+                    b.Property<long>("ReasoningTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("reasoning_tokens");
+
+                    b.Property<long>("Refused")
+                        .HasColumnType("bigint")
+                        .HasColumnName("refused");
+
+                    b.Property<long>("Requests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("requests");
+
+                    b.Property<long>("ServerErrors")
+                        .HasColumnType("bigint")
+                        .HasColumnName("server_errors");
+
+                    b.Property<long>("Timeouts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("timeouts");
+
+                    b.HasKey("TenantId", "Width", "Bucket", "Feature", "Model", "Provider", "Tier")
+                        .HasName("usage_rollups_pkey");
+
+                    b.ToTable("usage_rollups", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Limits.Budget", b =>
@@ -742,6 +899,215 @@ namespace AiAspire.Migrator.Migrations
                         .HasDatabaseName("model_prices_tenant_id_provider_upstream_model_effective_from_key");
 
                     b.ToTable("model_prices", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.Notification", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("NotificationId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("notification_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Data")
+                        .IsRequired()
+                        .HasColumnType("jsonb")
+                        .HasColumnName("data");
+
+                    b.Property<string>("DedupKey")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("dedup_key");
+
+                    b.Property<string>("Subject")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("subject");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("text");
+
+                    b.Property<string>("Topic")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("topic");
+
+                    b.HasKey("TenantId", "NotificationId")
+                        .HasName("notifications_pkey");
+
+                    b.HasIndex("TenantId", "DedupKey")
+                        .IsUnique()
+                        .HasDatabaseName("notifications_tenant_id_dedup_key_key");
+
+                    b.ToTable("notifications", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationDelivery", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("DeliveryId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("delivery_id");
+
+                    b.Property<DateTimeOffset>("AvailableAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("available_at");
+
+                    b.Property<string>("Channel")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("channel");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<Guid?>("LeaseToken")
+                        .HasColumnType("uuid")
+                        .HasColumnName("lease_token");
+
+                    b.Property<Guid>("NotificationId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("notification_id");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("target");
+
+                    b.Property<int>("Tries")
+                        .HasColumnType("integer")
+                        .HasColumnName("tries");
+
+                    b.HasKey("TenantId", "DeliveryId")
+                        .HasName("notification_deliveries_pkey");
+
+                    b.HasIndex("TenantId", "AvailableAt")
+                        .HasDatabaseName("notification_deliveries_tenant_id_available_at_idx")
+                        .HasFilter("state = 'Pending'");
+
+                    b.HasIndex("TenantId", "NotificationId")
+                        .HasDatabaseName("notification_deliveries_tenant_id_notification_id_idx");
+
+                    b.ToTable("notification_deliveries", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationSettings", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<DateTimeOffset>("ChangedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("changed_at");
+
+                    b.PrimitiveCollection<string[]>("Emails")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("emails");
+
+                    b.PrimitiveCollection<string[]>("Topics")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("topics");
+
+                    b.HasKey("TenantId")
+                        .HasName("notification_settings_pkey");
+
+                    b.ToTable("notification_settings", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationWebhook", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("WebhookId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("webhook_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<byte[]>("Secret")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("secret");
+
+                    b.PrimitiveCollection<string[]>("Topics")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("topics");
+
+                    b.Property<string>("Url")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("url");
+
+                    b.HasKey("TenantId", "WebhookId")
+                        .HasName("notification_webhooks_pkey");
+
+                    b.ToTable("notification_webhooks", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.OnCallContact", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<int>("Position")
+                        .HasColumnType("integer")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Email")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("email");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.PrimitiveCollection<int[]>("ShiftEnds")
+                        .IsRequired()
+                        .HasColumnType("integer[]")
+                        .HasColumnName("shift_ends");
+
+                    b.PrimitiveCollection<int[]>("ShiftStarts")
+                        .IsRequired()
+                        .HasColumnType("integer[]")
+                        .HasColumnName("shift_starts");
+
+                    b.HasKey("TenantId", "Position")
+                        .HasName("on_call_contacts_pkey");
+
+                    b.ToTable("on_call_contacts", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Rollouts.KillSwitch", b =>
@@ -1031,6 +1397,16 @@ namespace AiAspire.Migrator.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("jobs_tenant_id_user_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationDelivery", b =>
+                {
+                    b.HasOne("AiAspire.Core.Notifications.Notification", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "NotificationId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("notification_deliveries_tenant_id_notification_id_fkey");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Tenancy.ApiKey", b =>
