@@ -15,6 +15,7 @@ internal sealed class DevelopmentSecrets
     {
         _folder = folder;
         MasterKeyFile = Path.Combine(folder, "master.key");
+        MailFolder = Path.GetFullPath(Path.Combine(folder, "..", "mail"));
         TombstonesFile = Path.GetFullPath(Path.Combine(folder, "..", "tombstones.jsonl"));
         Keep(MasterKeyFile, () => Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)));
         ApiKey = Keep(Path.Combine(folder, "development-api.key"), () => "sk-dev-" + Base64Url(RandomNumberGenerator.GetBytes(32)));
@@ -31,6 +32,9 @@ internal sealed class DevelopmentSecrets
 
     /// <summary>File with the key that wraps all others: 32 random bytes, base64.</summary>
     public string MasterKeyFile { get; }
+
+    /// <summary>Where mail that the system sends is written, one file each.</summary>
+    public string MailFolder { get; }
 
     /// <summary>File that remembers, outside the key store, which users were erased.</summary>
     public string TombstonesFile { get; }

@@ -28,6 +28,11 @@ internal static class DevelopmentSecretsWiring
             .WithEnvironment("Encryption__MasterKeyFile", secrets.MasterKeyFile)
             .WithEnvironment("Encryption__TombstonesPath", secrets.TombstonesFile);
 
+    /// <summary>Mail goes to files in the data folder unless an SMTP server is set.</summary>
+    public static IResourceBuilder<ProjectResource> WithMailFolder(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) => secrets is null
+        ? project
+        : project.WithEnvironment("Notifications__Mail__PickupFolder", secrets.MailFolder);
+
     /// <summary>Makes the AppHost an issuer of tokens.</summary>
     public static IResourceBuilder<ProjectResource> WithDevelopmentIssuer(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) => secrets is null
         ? project

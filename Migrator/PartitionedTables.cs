@@ -13,6 +13,10 @@ internal static class PartitionedTables
 {
     private const int MonthsAhead = 12;
 
+    /// <summary>Open attempts of all tenants, for the reconciler: the few rows that are under way.</summary>
+    private const string OpenAttemptsIndexSql =
+        $"CREATE INDEX IF NOT EXISTS ledger_attempts_open_idx ON {AiAspireDb.Schema}.ledger_attempts (tenant_id, lease_until) WHERE outcome = 'Open'";
+
     private static readonly string[] Tables = ["ledger_attempts", "ledger_requests", "job_history"];
 
     // Tables that EF makes as plain ones, made anew while they are still empty; with the column to partition by.
@@ -78,6 +82,8 @@ internal static class PartitionedTables
                     """);
             }
         }
+
+        await ExecuteAsync(OpenAttemptsIndexSql);
 
         async Task ExecuteAsync(string sql)
         {

@@ -5,8 +5,10 @@ using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
 using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
+using AiAspire.Core.Notifications;
 using AiAspire.ServiceDefaults;
 using AiAspire.Workers.Jobs;
+using AiAspire.Workers.Notifications;
 using AiAspire.Workers.Schedules;
 
 var builder = WebApplication.CreateBuilder(args);
@@ -23,6 +25,8 @@ builder.Services.AddIdempotency();
 builder.Services.AddJobs();
 builder.Services.AddSingleton<IJobHandler, ChatJob>();
 builder.Services.AddJobRunner();
+builder.Services.AddNotificationSending(http => http.WithoutStandardResilience());
+builder.Services.AddHostedService<NotificationRunner>();
 builder.AddSchedules();
 
 var app = builder.Build();

@@ -83,7 +83,8 @@ public sealed class LedgerRequest : ITenantOwned
 
     public Guid? ApiKeyId { get; init; }
 
-    public required Guid ConversationId { get; init; }
+    /// <summary>Null for an abandoned request: only its process knew.</summary>
+    public Guid? ConversationId { get; init; }
 
     public required string Feature { get; init; }
 
@@ -97,6 +98,7 @@ public sealed class LedgerRequest : ITenantOwned
 
     public string? Provider { get; init; }
 
+    /// <summary><c>succeeded</c>, <c>failed</c>, <c>aborted</c>; <c>abandoned</c>: its process died, nothing is charged.</summary>
     public required string Outcome { get; init; }
 
     public required bool Stream { get; init; }

@@ -9,7 +9,15 @@ public static class LedgerRegistration
     public const string LedgerConnection = "ledger";
 
     public static IServiceCollection AddLedger(this IServiceCollection services)
-        => services
+    {
+        services.AddOptions<LedgerOptions>()
+            .BindConfiguration(LedgerOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
+            .ValidateDataAnnotations()
+            .ValidateOnStart();
+        return services
             .AddSingleton(provider => new LedgerRole(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)))
-            .AddSingleton<IOpenAttempts, OpenAttempts>();
+            .AddSingleton<IOpenAttempts, OpenAttempts>()
+            .AddSingleton<Reconciler>()
+            .AddSingleton<UsageReports>();
+    }
 }

@@ -1,5 +1,6 @@
 using AiAspire.Core.Data;
 using AiAspire.Core.Wire;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Core.Ledger;
@@ -9,6 +10,9 @@ public interface IOpenAttempts
 {
     /// <summary>Returns when the attempt is committed. Not cancelled with the call: a row half known is worth nothing.</summary>
     Task OpenAsync(ChatCall call, Attempt attempt);
+
+    /// <summary>Longer than any attempt may live; the reconciler takes what is older for abandoned.</summary>
+    TimeSpan Lease => TimeSpan.FromMinutes(15);
 }
 
 /// <summary>Commits attempts as open before their provider is called; those that wait at the same moment share a commit.</summary>
@@ -28,10 +32,13 @@ public sealed class OpenAttempts : IOpenAttempts
 
     private readonly GroupWriter<Row> _writer;
 
-    public OpenAttempts(LedgerRole ledger)
+    public OpenAttempts(LedgerRole ledger, IOptions<LedgerOptions> options)
     {
+        Lease = TimeSpan.FromSeconds(options.Value.AttemptLeaseSeconds);
         _writer = new GroupWriter<Row>(MaxBatch, maxWriters: 1, rows => ledger.ExecuteAsync([Insert(rows)], CancellationToken.None));
     }
+
+    public TimeSpan Lease { get; }
 
     public Task OpenAsync(ChatCall call, Attempt attempt) => _writer.WriteAsync(new Row(call, attempt));
 

@@ -28,7 +28,8 @@ public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset A
 /// <summary>The statements that close the books of calls, any number in each.</summary>
 public static class Settlement
 {
-    // Only an open attempt is closed: settling twice changes nothing. The bounds keep it to the partitions of those attempts.
+    // Settling twice changes nothing. What the reconciler closed at the estimate, because the call outlived its lease, gets its true
+    // figures. The bounds keep it to the partitions of those attempts.
     private const string CloseAttemptsSql =
         """
         UPDATE aiaspire.ledger_attempts a SET
@@ -39,16 +40,34 @@ public static class Settlement
         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
             AS s(tenant_id, attempt_id, outcome, status_code, error_code, usage_source, input, cached, cache_write, output, reasoning,
                  cost, provider_request_id, settled_at, latency_ms, first_token_ms)
-        WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.outcome = 'Open' AND a.attempt_id BETWEEN $17 AND $18
+        WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.outcome IN ('Open', 'Abandoned') AND a.attempt_id BETWEEN $17 AND $18
         """;
 
+    // A row that stands already is the reconciler's, who took the request for abandoned, and gets the true figures; or it is this call's
+    // own, from a commit whose answer was lost. No ON CONFLICT DO UPDATE: what it takes from the new row counts as read, and the ledger
+    // role reads nothing. The attempts were closed before, so the reconciler cannot come in between.
     private const string BookRequestsSql =
         """
+        WITH booked AS (
+            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+                AS b(tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
+                     attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
+                     cache_hit, saved_cost, started_at, finished_at, latency_ms)
+        ), corrected AS (
+            UPDATE aiaspire.ledger_requests r SET
+                api_key_id = b.api_key_id, conversation_id = b.conversation_id, requested_model = b.requested_model, model = b.model,
+                provider = b.provider, outcome = b.outcome, stream = b.stream, attempts = b.attempts, input_tokens = b.input_tokens,
+                cached_input_tokens = b.cached_input_tokens, cache_write_tokens = b.cache_write_tokens, output_tokens = b.output_tokens,
+                reasoning_tokens = b.reasoning_tokens, provider_cost = b.provider_cost, charged_cost = b.charged_cost, started_at = b.started_at,
+                finished_at = b.finished_at, latency_ms = b.latency_ms
+            FROM booked b
+            WHERE r.tenant_id = b.tenant_id AND r.request_id = b.request_id AND r.outcome = 'abandoned' AND r.request_id BETWEEN $26 AND $27
+        )
         INSERT INTO aiaspire.ledger_requests
             (tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
              attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
              cache_hit, saved_cost, started_at, finished_at, latency_ms)
-        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+        SELECT * FROM booked
         ON CONFLICT DO NOTHING
         """;
 
@@ -121,6 +140,8 @@ public static class Settlement
             Parameter.Column(calls, static s => s.Call.StartedAt.UtcDateTime),
             Parameter.Column(calls, static s => s.At.UtcDateTime),
             Parameter.Column(calls, static s => s.Latency.TotalMilliseconds),
+            Parameter.Of(calls.Min(static s => s.Call.RequestId)),
+            Parameter.Of(calls.Max(static s => s.Call.RequestId)),
         },
     };
 

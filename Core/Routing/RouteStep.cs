@@ -14,9 +14,6 @@ namespace AiAspire.Core.Routing;
 /// </summary>
 public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, TimeProvider time) : IChatStep
 {
-    /// <summary>Longer than any attempt may live; the reconciler takes what is older for abandoned.</summary>
-    private static readonly TimeSpan Lease = TimeSpan.FromMinutes(15);
-
     /// <summary>An attempt that begins just before the request's deadline still gets a moment.</summary>
     private static readonly TimeSpan LeastFirstToken = TimeSpan.FromSeconds(1);
 
@@ -107,7 +104,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
             Key = admission.Lane.Key.Key,
             FirstTokenLimit = left > LeastFirstToken ? left : LeastFirstToken,
             OpenedAt = now,
-            LeaseUntil = now + Lease,
+            LeaseUntil = now + openAttempts.Lease,
         };
         call.Reply = new ReplyTally();
         await openAttempts.OpenAsync(call, attempt);

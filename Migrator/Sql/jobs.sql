@@ -17,10 +17,6 @@ ALTER TABLE aiaspire.jobs ALTER COLUMN payload SET STORAGE EXTERNAL;
 ALTER TABLE aiaspire.job_events ALTER COLUMN data SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history (tenant_id, job_id) WHERE state = 'Failed';
 
--- The least UUIDv7 of a time: below every id made in that millisecond (RFC 9562 §5.7).
-CREATE OR REPLACE FUNCTION aiaspire.least_id(p_time timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog
-    AS $$ SELECT (lpad(to_hex((extract(epoch FROM p_time) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
-
 -- Workers serve all tenants. A claim goes round the ring of tenants that have ready jobs, from where this worker's last one ended, and takes from
 -- each in turn, first from those that run fewest: a tenant with ten thousand jobs waits like one with a single one. What runs is counted from
 -- the rows themselves, so no counter can drift; claims come one after the other, so the caps are exact.

@@ -17,6 +17,15 @@ public sealed class ScheduleOptions
 
     /// <summary>When providers are probed. Default: every 30 seconds.</summary>
     public string ProviderProbeCron { get; init; } = "0/30 * * * * ?";
+
+    /// <summary>When attempts whose lease has ended are closed. Default: every 30 seconds.</summary>
+    public string ReconcileCron { get; init; } = "0/30 * * * * ?";
+
+    /// <summary>When the ledger is summed up. Default: every 10 seconds.</summary>
+    public string UsageRollupCron { get; init; } = "5/10 * * * * ?";
+
+    /// <summary>When notifications past <c>Notifications:KeepDays</c> are deleted. Default: every day at 03:47.</summary>
+    public string NotificationCleanupCron { get; init; } = "0 47 3 * * ?";
 }
 
 internal static class SchedulesRegistration
@@ -44,6 +53,9 @@ internal static class SchedulesRegistration
             AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
             AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
             AddScheduled<ProviderProbeJob>(quartz, ProviderProbeJob.Key, schedules.ProviderProbeCron);
+            AddScheduled<ReconcileJob>(quartz, ReconcileJob.Key, schedules.ReconcileCron);
+            AddScheduled<UsageRollupJob>(quartz, UsageRollupJob.Key, schedules.UsageRollupCron);
+            AddScheduled<NotificationCleanupJob>(quartz, NotificationCleanupJob.Key, schedules.NotificationCleanupCron);
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
     }

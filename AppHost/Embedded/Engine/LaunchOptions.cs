@@ -7,8 +7,8 @@ internal sealed class LaunchOptionsException(string message) : DistributedApplic
 internal sealed record LaunchOptions
 {
     private static readonly string[] Sections =
-        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "FeatureRoutes", "Idempotency", "Jobs", "Limits", "Logging", "Parameters", "Ports", "Postgres",
-         "Providers", "Replicas", "Routing", "Schedules", "Startup", "Workers"];
+        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "FeatureRoutes", "Idempotency", "Jobs", "Ledger", "Limits", "Logging", "Notifications",
+         "Parameters", "Ports", "Postgres", "Providers", "Replicas", "Routing", "Schedules", "Startup", "Workers"];
 
     public const string Usage = """
         Starts AiAspire: PostgreSQL, Garnet, the model simulators, the API, the workers and the evaluator.

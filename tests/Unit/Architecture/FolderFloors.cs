@@ -18,6 +18,7 @@ internal sealed class FolderFloors(string root)
     private static readonly Dictionary<(string From, string To), string> SameFloor = new()
     {
         [("Encryption", "Audit")] = "what is done to keys is written in the audit log",
+        [("Notifications", "Encryption")] = "the signing keys of webhooks are kept encrypted",
         [("Wire", "Models")] = "a call carries the targets, prices and token usage of its attempts",
         [("Limits", "Rollouts")] = "a budget that is used up engages a kill switch",
     };

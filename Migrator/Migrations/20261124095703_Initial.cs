@@ -46,8 +46,7 @@ namespace AiAspire.Migrator.Migrations
                     tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
                     sequence = table.Column<long>(type: "bigint", nullable: false),
                     hash = table.Column<byte[]>(type: "bytea", nullable: false),
-                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    signed_sequence = table.Column<long>(type: "bigint", nullable: false)
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
                 },
                 constraints: table =>
                 {
@@ -74,90 +73,6 @@ namespace AiAspire.Migrator.Migrations
                 constraints: table =>
                 {
                     table.PrimaryKey("budgets_pkey", x => new { x.tenant_id, x.budget_id });
-                });
-
-            migrationBuilder.CreateTable(
-                name: "job_events",
-                schema: "aiaspire",
-                columns: table => new
-                {
-                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    sequence = table.Column<long>(type: "bigint", nullable: false),
-                    data = table.Column<byte[]>(type: "bytea", nullable: false),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
-                },
-                constraints: table =>
-                {
-                    table.PrimaryKey("job_events_pkey", x => new { x.tenant_id, x.user_id, x.job_id, x.sequence });
-                });
-
-            migrationBuilder.CreateTable(
-                name: "job_history",
-                schema: "aiaspire",
-                columns: table => new
-                {
-                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    kind = table.Column<string>(type: "text", nullable: false),
-                    state = table.Column<string>(type: "text", nullable: false),
-                    priority = table.Column<short>(type: "smallint", nullable: false),
-                    tries = table.Column<int>(type: "integer", nullable: false),
-                    failures = table.Column<int>(type: "integer", nullable: false),
-                    max_tries = table.Column<int>(type: "integer", nullable: false),
-                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
-                    cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
-                    payload = table.Column<byte[]>(type: "bytea", nullable: true),
-                    result = table.Column<byte[]>(type: "bytea", nullable: true),
-                    error_code = table.Column<string>(type: "text", nullable: true),
-                    error_message = table.Column<string>(type: "text", nullable: true),
-                    trace_parent = table.Column<string>(type: "text", nullable: true),
-                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
-                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
-                },
-                constraints: table =>
-                {
-                    table.PrimaryKey("job_history_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
-                });
-
-            migrationBuilder.CreateTable(
-                name: "jobs",
-                schema: "aiaspire",
-                columns: table => new
-                {
-                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    kind = table.Column<string>(type: "text", nullable: false),
-                    state = table.Column<string>(type: "text", nullable: false),
-                    priority = table.Column<short>(type: "smallint", nullable: false),
-                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    deadline = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
-                    unique_key = table.Column<string>(type: "text", nullable: true),
-                    tries = table.Column<int>(type: "integer", nullable: false),
-                    failures = table.Column<int>(type: "integer", nullable: false),
-                    snoozes = table.Column<int>(type: "integer", nullable: false),
-                    lost_leases = table.Column<int>(type: "integer", nullable: false),
-                    max_tries = table.Column<int>(type: "integer", nullable: false),
-                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
-                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
-                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
-                    worker = table.Column<string>(type: "text", nullable: true),
-                    cancel_requested = table.Column<bool>(type: "boolean", nullable: false),
-                    progress = table.Column<double>(type: "double precision", nullable: true),
-                    payload = table.Column<byte[]>(type: "bytea", nullable: false),
-                    error_code = table.Column<string>(type: "text", nullable: true),
-                    trace_parent = table.Column<string>(type: "text", nullable: true),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
-                },
-                constraints: table =>
-                {
-                    table.PrimaryKey("jobs_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
                 });
 
             migrationBuilder.CreateTable(
@@ -227,7 +142,7 @@ namespace AiAspire.Migrator.Migrations
                     request_id = table.Column<Guid>(type: "uuid", nullable: false),
                     user_pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
                     api_key_id = table.Column<Guid>(type: "uuid", nullable: true),
-                    conversation_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    conversation_id = table.Column<Guid>(type: "uuid", nullable: true),
                     feature = table.Column<string>(type: "text", nullable: false),
                     tier = table.Column<string>(type: "text", nullable: false),
                     requested_model = table.Column<string>(type: "text", nullable: false),
@@ -275,43 +190,71 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
-                name: "provider_keys",
+                name: "notification_settings",
                 schema: "aiaspire",
                 columns: table => new
                 {
                     tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    provider_key_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    provider = table.Column<string>(type: "text", nullable: false),
-                    name = table.Column<string>(type: "text", nullable: false),
-                    ciphertext = table.Column<byte[]>(type: "bytea", nullable: false),
-                    hint = table.Column<string>(type: "text", nullable: false),
-                    requests_per_minute = table.Column<int>(type: "integer", nullable: true),
-                    tokens_per_minute = table.Column<int>(type: "integer", nullable: true),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    retires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
-                    last_used_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                    emails = table.Column<string[]>(type: "text[]", nullable: false),
+                    topics = table.Column<string[]>(type: "text[]", nullable: false),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
                 },
                 constraints: table =>
                 {
-                    table.PrimaryKey("provider_keys_pkey", x => new { x.tenant_id, x.provider_key_id });
+                    table.PrimaryKey("notification_settings_pkey", x => x.tenant_id);
                 });
 
             migrationBuilder.CreateTable(
-                name: "provider_minutes",
+                name: "notification_webhooks",
                 schema: "aiaspire",
                 columns: table => new
                 {
                     tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    provider = table.Column<string>(type: "text", nullable: false),
-                    minute = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    source = table.Column<string>(type: "text", nullable: false),
-                    total = table.Column<int>(type: "integer", nullable: false),
-                    failed = table.Column<int>(type: "integer", nullable: false),
-                    last_error = table.Column<string>(type: "text", nullable: true)
+                    webhook_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    url = table.Column<string>(type: "text", nullable: false),
+                    topics = table.Column<string[]>(type: "text[]", nullable: false),
+                    secret = table.Column<byte[]>(type: "bytea", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
                 },
                 constraints: table =>
                 {
-                    table.PrimaryKey("provider_minutes_pkey", x => new { x.tenant_id, x.provider, x.minute, x.source });
+                    table.PrimaryKey("notification_webhooks_pkey", x => new { x.tenant_id, x.webhook_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "notifications",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    notification_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    dedup_key = table.Column<string>(type: "text", nullable: false),
+                    topic = table.Column<string>(type: "text", nullable: false),
+                    subject = table.Column<string>(type: "text", nullable: false),
+                    text = table.Column<string>(type: "text", nullable: false),
+                    data = table.Column<string>(type: "jsonb", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notifications_pkey", x => new { x.tenant_id, x.notification_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "on_call_contacts",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    position = table.Column<int>(type: "integer", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    email = table.Column<string>(type: "text", nullable: false),
+                    shift_starts = table.Column<int[]>(type: "integer[]", nullable: false),
+                    shift_ends = table.Column<int[]>(type: "integer[]", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("on_call_contacts_pkey", x => new { x.tenant_id, x.position });
                 });
 
             migrationBuilder.CreateTable(
@@ -332,6 +275,101 @@ namespace AiAspire.Migrator.Migrations
                 constraints: table =>
                 {
                     table.PrimaryKey("tenants_pkey", x => x.tenant_id);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_late_marks",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    mark_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    minute = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_late_marks_pkey", x => new { x.tenant_id, x.mark_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_progress",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    name = table.Column<string>(type: "text", nullable: false),
+                    through = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_progress_pkey", x => x.name);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "usage_rollups",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    width = table.Column<string>(type: "text", nullable: false),
+                    bucket = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    feature = table.Column<string>(type: "text", nullable: false),
+                    model = table.Column<string>(type: "text", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    tier = table.Column<string>(type: "text", nullable: false),
+                    requests = table.Column<long>(type: "bigint", nullable: false),
+                    failed_requests = table.Column<long>(type: "bigint", nullable: false),
+                    aborted_requests = table.Column<long>(type: "bigint", nullable: false),
+                    abandoned_requests = table.Column<long>(type: "bigint", nullable: false),
+                    attempts = table.Column<long>(type: "bigint", nullable: false),
+                    rate_limited = table.Column<long>(type: "bigint", nullable: false),
+                    server_errors = table.Column<long>(type: "bigint", nullable: false),
+                    timeouts = table.Column<long>(type: "bigint", nullable: false),
+                    refused = table.Column<long>(type: "bigint", nullable: false),
+                    other_errors = table.Column<long>(type: "bigint", nullable: false),
+                    input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cached_input_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    cache_write_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    output_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    reasoning_tokens = table.Column<long>(type: "bigint", nullable: false),
+                    charged_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    provider_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    estimated_cost = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    cache_savings = table.Column<decimal>(type: "numeric(24,9)", nullable: false),
+                    latency_ms = table.Column<decimal>(type: "numeric(24,3)", nullable: false),
+                    latency_counts = table.Column<long[]>(type: "bigint[]", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("usage_rollups_pkey", x => new { x.tenant_id, x.width, x.bucket, x.feature, x.model, x.provider, x.tier });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "notification_deliveries",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    delivery_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    notification_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    channel = table.Column<string>(type: "text", nullable: false),
+                    target = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    last_error = table.Column<string>(type: "text", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("notification_deliveries_pkey", x => new { x.tenant_id, x.delivery_id });
+                    table.ForeignKey(
+                        name: "notification_deliveries_tenant_id_notification_id_fkey",
+                        columns: x => new { x.tenant_id, x.notification_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "notifications",
+                        principalColumns: new[] { "tenant_id", "notification_id" },
+                        onDelete: ReferentialAction.Cascade);
                 });
 
             migrationBuilder.CreateTable(
@@ -371,8 +409,7 @@ namespace AiAspire.Migrator.Migrations
                     roles = table.Column<string[]>(type: "text[]", nullable: false),
                     status = table.Column<string>(type: "text", nullable: false),
                     pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    erased_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
                 },
                 constraints: table =>
                 {
@@ -498,6 +535,43 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "jobs",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    priority = table.Column<short>(type: "smallint", nullable: false),
+                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    max_tries = table.Column<int>(type: "integer", nullable: false),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    worker = table.Column<string>(type: "text", nullable: true),
+                    payload = table.Column<byte[]>(type: "bytea", nullable: false),
+                    result = table.Column<byte[]>(type: "bytea", nullable: true),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    error_message = table.Column<string>(type: "text", nullable: true),
+                    trace_parent = table.Column<string>(type: "text", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("jobs_pkey", x => new { x.tenant_id, x.job_id });
+                    table.ForeignKey(
+                        name: "jobs_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "messages",
                 schema: "aiaspire",
                 columns: table => new
@@ -577,33 +651,17 @@ namespace AiAspire.Migrator.Migrations
                 columns: new[] { "tenant_id", "expires_at" });
 
             migrationBuilder.CreateIndex(
-                name: "jobs_available_at_idx",
+                name: "jobs_priority_available_at_idx",
                 schema: "aiaspire",
                 table: "jobs",
-                column: "available_at",
-                filter: "state = 'Scheduled'");
+                columns: new[] { "priority", "available_at" },
+                filter: "state IN ('Queued', 'Running')");
 
             migrationBuilder.CreateIndex(
-                name: "jobs_tenant_id_idx",
+                name: "jobs_tenant_id_user_id_created_at_idx",
                 schema: "aiaspire",
                 table: "jobs",
-                column: "tenant_id",
-                filter: "state = 'Running'");
-
-            migrationBuilder.CreateIndex(
-                name: "jobs_tenant_id_priority_available_at_idx",
-                schema: "aiaspire",
-                table: "jobs",
-                columns: new[] { "tenant_id", "priority", "available_at" },
-                filter: "state = 'Queued'");
-
-            migrationBuilder.CreateIndex(
-                name: "jobs_tenant_id_user_id_unique_key_key",
-                schema: "aiaspire",
-                table: "jobs",
-                columns: new[] { "tenant_id", "user_id", "unique_key" },
-                unique: true,
-                filter: "unique_key IS NOT NULL");
+                columns: new[] { "tenant_id", "user_id", "created_at" });
 
             migrationBuilder.CreateIndex(
                 name: "ledger_attempts_tenant_id_request_id_idx",
@@ -616,6 +674,26 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire",
                 table: "model_prices",
                 columns: new[] { "tenant_id", "provider", "upstream_model", "effective_from" },
+                unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "notification_deliveries_tenant_id_available_at_idx",
+                schema: "aiaspire",
+                table: "notification_deliveries",
+                columns: new[] { "tenant_id", "available_at" },
+                filter: "state = 'Pending'");
+
+            migrationBuilder.CreateIndex(
+                name: "notification_deliveries_tenant_id_notification_id_idx",
+                schema: "aiaspire",
+                table: "notification_deliveries",
+                columns: new[] { "tenant_id", "notification_id" });
+
+            migrationBuilder.CreateIndex(
+                name: "notifications_tenant_id_dedup_key_key",
+                schema: "aiaspire",
+                table: "notifications",
+                columns: new[] { "tenant_id", "dedup_key" },
                 unique: true);
 
             migrationBuilder.CreateIndex(
@@ -664,14 +742,6 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
-                name: "job_events",
-                schema: "aiaspire");
-
-            migrationBuilder.DropTable(
-                name: "job_history",
-                schema: "aiaspire");
-
-            migrationBuilder.DropTable(
                 name: "jobs",
                 schema: "aiaspire");
 
@@ -696,11 +766,19 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
-                name: "provider_keys",
+                name: "notification_deliveries",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
-                name: "provider_minutes",
+                name: "notification_settings",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "notification_webhooks",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "on_call_contacts",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
@@ -708,7 +786,23 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "usage_late_marks",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "usage_progress",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "usage_rollups",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "conversations",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "notifications",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

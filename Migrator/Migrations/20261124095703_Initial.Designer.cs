@@ -12,11 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-<<<<<<<< HEAD:Migrator/Migrations/20261124094649_Initial.Designer.cs
-    [Migration("20261124094649_Initial")]
-========
-    [Migration("20261124094850_Initial")]
->>>>>>>> jobs:Migrator/Migrations/20261124094850_Initial.Designer.cs
+    [Migration("20261124095703_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -121,10 +117,6 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<long>("Sequence")
                         .HasColumnType("bigint")
                         .HasColumnName("sequence");
-
-                    b.Property<long>("SignedSequence")
-                        .HasColumnType("bigint")
-                        .HasColumnName("signed_sequence");
 
                     b.HasKey("TenantId")
                         .HasName("audit_heads_pkey");
@@ -302,23 +294,19 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("idempotency_keys", "aiaspire");
                 });
 
-            modelBuilder.Entity("AiAspire.Core.Jobs.FinishedJob", b =>
+            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
                 {
                     b.Property<Guid>("TenantId")
                         .HasColumnType("uuid")
                         .HasColumnName("tenant_id");
 
-                    b.Property<Guid>("UserId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("user_id");
-
                     b.Property<Guid>("JobId")
                         .HasColumnType("uuid")
                         .HasColumnName("job_id");
 
-                    b.Property<decimal>("Cost")
-                        .HasColumnType("numeric(18,9)")
-                        .HasColumnName("cost");
+                    b.Property<DateTimeOffset>("AvailableAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("available_at");
 
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
@@ -332,11 +320,7 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("text")
                         .HasColumnName("error_message");
 
-                    b.Property<int>("Failures")
-                        .HasColumnType("integer")
-                        .HasColumnName("failures");
-
-                    b.Property<DateTimeOffset>("FinishedAt")
+                    b.Property<DateTimeOffset?>("FinishedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("finished_at");
 
@@ -349,15 +333,12 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("uuid")
                         .HasColumnName("lease_token");
 
-                    b.Property<decimal?>("MaxCost")
-                        .HasColumnType("numeric(18,9)")
-                        .HasColumnName("max_cost");
-
                     b.Property<int>("MaxTries")
                         .HasColumnType("integer")
                         .HasColumnName("max_tries");
 
                     b.Property<byte[]>("Payload")
+                        .IsRequired()
                         .HasColumnType("bytea")
                         .HasColumnName("payload");
 
@@ -386,171 +367,25 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("tries");
 
-                    b.HasKey("TenantId", "UserId", "JobId")
-                        .HasName("job_history_pkey");
-
-                    b.ToTable("job_history", "aiaspire");
-                });
-
-            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
                     b.Property<Guid>("UserId")
                         .HasColumnType("uuid")
                         .HasColumnName("user_id");
-
-                    b.Property<Guid>("JobId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("job_id");
-
-                    b.Property<DateTimeOffset>("AvailableAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("available_at");
-
-                    b.Property<bool>("CancelRequested")
-                        .HasColumnType("boolean")
-                        .HasColumnName("cancel_requested");
-
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("created_at");
-
-                    b.Property<DateTimeOffset?>("Deadline")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("deadline");
-
-                    b.Property<string>("ErrorCode")
-                        .HasColumnType("text")
-                        .HasColumnName("error_code");
-
-                    b.Property<int>("Failures")
-                        .HasColumnType("integer")
-                        .HasColumnName("failures");
-
-                    b.Property<string>("Kind")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("kind");
-
-                    b.Property<Guid?>("LeaseToken")
-                        .HasColumnType("uuid")
-                        .HasColumnName("lease_token");
-
-                    b.Property<DateTimeOffset?>("LeaseUntil")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("lease_until");
-
-                    b.Property<int>("LostLeases")
-                        .HasColumnType("integer")
-                        .HasColumnName("lost_leases");
-
-                    b.Property<decimal?>("MaxCost")
-                        .HasColumnType("numeric(18,9)")
-                        .HasColumnName("max_cost");
-
-                    b.Property<int>("MaxTries")
-                        .HasColumnType("integer")
-                        .HasColumnName("max_tries");
-
-                    b.Property<byte[]>("Payload")
-                        .IsRequired()
-                        .HasColumnType("bytea")
-                        .HasColumnName("payload");
-
-                    b.Property<short>("Priority")
-                        .HasColumnType("smallint")
-                        .HasColumnName("priority");
-
-                    b.Property<double?>("Progress")
-                        .HasColumnType("double precision")
-                        .HasColumnName("progress");
-
-                    b.Property<int>("Snoozes")
-                        .HasColumnType("integer")
-                        .HasColumnName("snoozes");
-
-                    b.Property<DateTimeOffset?>("StartedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("started_at");
-
-                    b.Property<string>("State")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("state");
-
-                    b.Property<string>("TraceParent")
-                        .HasColumnType("text")
-                        .HasColumnName("trace_parent");
-
-                    b.Property<int>("Tries")
-                        .HasColumnType("integer")
-                        .HasColumnName("tries");
-
-                    b.Property<string>("UniqueKey")
-                        .HasColumnType("text")
-                        .HasColumnName("unique_key");
 
                     b.Property<string>("Worker")
                         .HasColumnType("text")
                         .HasColumnName("worker");
 
-                    b.HasKey("TenantId", "UserId", "JobId")
+                    b.HasKey("TenantId", "JobId")
                         .HasName("jobs_pkey");
 
-                    b.HasIndex("AvailableAt")
-                        .HasDatabaseName("jobs_available_at_idx")
-                        .HasFilter("state = 'Scheduled'");
+                    b.HasIndex("Priority", "AvailableAt")
+                        .HasDatabaseName("jobs_priority_available_at_idx")
+                        .HasFilter("state IN ('Queued', 'Running')");
 
-                    b.HasIndex("TenantId")
-                        .HasDatabaseName("jobs_tenant_id_idx")
-                        .HasFilter("state = 'Running'");
-
-                    b.HasIndex("TenantId", "Priority", "AvailableAt")
-                        .HasDatabaseName("jobs_tenant_id_priority_available_at_idx")
-                        .HasFilter("state = 'Queued'");
-
-                    b.HasIndex("TenantId", "UserId", "UniqueKey")
-                        .IsUnique()
-                        .HasDatabaseName("jobs_tenant_id_user_id_unique_key_key")
-                        .HasFilter("unique_key IS NOT NULL");
+                    b.HasIndex("TenantId", "UserId", "CreatedAt")
+                        .HasDatabaseName("jobs_tenant_id_user_id_created_at_idx");
 
                     b.ToTable("jobs", "aiaspire");
-                });
-
-            modelBuilder.Entity("AiAspire.Core.Jobs.JobEvent", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<Guid>("UserId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("user_id");
-
-                    b.Property<Guid>("JobId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("job_id");
-
-                    b.Property<long>("Sequence")
-                        .HasColumnType("bigint")
-                        .HasColumnName("sequence");
-
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("created_at");
-
-                    b.Property<byte[]>("Data")
-                        .IsRequired()
-                        .HasColumnType("bytea")
-                        .HasColumnName("data");
-
-                    b.HasKey("TenantId", "UserId", "JobId", "Sequence")
-                        .HasName("job_events_pkey");
-
-                    b.ToTable("job_events", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Ledger.LedgerAttempt", b =>
@@ -720,7 +555,7 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("numeric(18,9)")
                         .HasColumnName("charged_cost");
 
-                    b.Property<Guid>("ConversationId")
+                    b.Property<Guid?>("ConversationId")
                         .HasColumnType("uuid")
                         .HasColumnName("conversation_id");
 
@@ -796,6 +631,163 @@ namespace AiAspire.Migrator.Migrations
                         .HasName("ledger_requests_pkey");
 
                     b.ToTable("ledger_requests", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageLateMark", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("MarkId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("mark_id");
+
+                    b.Property<DateTimeOffset>("Minute")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("minute");
+
+                    b.HasKey("TenantId", "MarkId")
+                        .HasName("usage_late_marks_pkey");
+
+                    b.ToTable("usage_late_marks", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageProgress", b =>
+                {
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<DateTimeOffset>("Through")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("through");
+
+                    b.HasKey("Name")
+                        .HasName("usage_progress_pkey");
+
+                    b.ToTable("usage_progress", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Ledger.UsageRollup", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Width")
+                        .HasColumnType("text")
+                        .HasColumnName("width");
+
+                    b.Property<DateTimeOffset>("Bucket")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("bucket");
+
+                    b.Property<string>("Feature")
+                        .HasColumnType("text")
+                        .HasColumnName("feature");
+
+                    b.Property<string>("Model")
+                        .HasColumnType("text")
+                        .HasColumnName("model");
+
+                    b.Property<string>("Provider")
+                        .HasColumnType("text")
+                        .HasColumnName("provider");
+
+                    b.Property<string>("Tier")
+                        .HasColumnType("text")
+                        .HasColumnName("tier");
+
+                    b.Property<long>("AbandonedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("abandoned_requests");
+
+                    b.Property<long>("AbortedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("aborted_requests");
+
+                    b.Property<long>("Attempts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("attempts");
+
+                    b.Property<decimal>("CacheSavings")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("cache_savings");
+
+                    b.Property<long>("CacheWriteTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("cache_write_tokens");
+
+                    b.Property<long>("CachedInputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("cached_input_tokens");
+
+                    b.Property<decimal>("ChargedCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("charged_cost");
+
+                    b.Property<decimal>("EstimatedCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("estimated_cost");
+
+                    b.Property<long>("FailedRequests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("failed_requests");
+
+                    b.Property<long>("InputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("input_tokens");
+
+                    b.PrimitiveCollection<long[]>("LatencyCounts")
+                        .IsRequired()
+                        .HasColumnType("bigint[]")
+                        .HasColumnName("latency_counts");
+
+                    b.Property<decimal>("LatencyMs")
+                        .HasColumnType("numeric(24,3)")
+                        .HasColumnName("latency_ms");
+
+                    b.Property<long>("OtherErrors")
+                        .HasColumnType("bigint")
+                        .HasColumnName("other_errors");
+
+                    b.Property<long>("OutputTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("output_tokens");
+
+                    b.Property<decimal>("ProviderCost")
+                        .HasColumnType("numeric(24,9)")
+                        .HasColumnName("provider_cost");
+
+                    b.Property<long>("RateLimited")
+                        .HasColumnType("bigint")
+                        .HasColumnName("rate_limited");
+
+                    b.Property<long>("ReasoningTokens")
+                        .HasColumnType("bigint")
+                        .HasColumnName("reasoning_tokens");
+
+                    b.Property<long>("Refused")
+                        .HasColumnType("bigint")
+                        .HasColumnName("refused");
+
+                    b.Property<long>("Requests")
+                        .HasColumnType("bigint")
+                        .HasColumnName("requests");
+
+                    b.Property<long>("ServerErrors")
+                        .HasColumnType("bigint")
+                        .HasColumnName("server_errors");
+
+                    b.Property<long>("Timeouts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("timeouts");
+
+                    b.HasKey("TenantId", "Width", "Bucket", "Feature", "Model", "Provider", "Tier")
+                        .HasName("usage_rollups_pkey");
+
+                    b.ToTable("usage_rollups", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Limits.Budget", b =>
@@ -909,6 +901,215 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("model_prices", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Notifications.Notification", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("NotificationId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("notification_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Data")
+                        .IsRequired()
+                        .HasColumnType("jsonb")
+                        .HasColumnName("data");
+
+                    b.Property<string>("DedupKey")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("dedup_key");
+
+                    b.Property<string>("Subject")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("subject");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("text");
+
+                    b.Property<string>("Topic")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("topic");
+
+                    b.HasKey("TenantId", "NotificationId")
+                        .HasName("notifications_pkey");
+
+                    b.HasIndex("TenantId", "DedupKey")
+                        .IsUnique()
+                        .HasDatabaseName("notifications_tenant_id_dedup_key_key");
+
+                    b.ToTable("notifications", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationDelivery", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("DeliveryId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("delivery_id");
+
+                    b.Property<DateTimeOffset>("AvailableAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("available_at");
+
+                    b.Property<string>("Channel")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("channel");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<Guid?>("LeaseToken")
+                        .HasColumnType("uuid")
+                        .HasColumnName("lease_token");
+
+                    b.Property<Guid>("NotificationId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("notification_id");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<string>("Target")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("target");
+
+                    b.Property<int>("Tries")
+                        .HasColumnType("integer")
+                        .HasColumnName("tries");
+
+                    b.HasKey("TenantId", "DeliveryId")
+                        .HasName("notification_deliveries_pkey");
+
+                    b.HasIndex("TenantId", "AvailableAt")
+                        .HasDatabaseName("notification_deliveries_tenant_id_available_at_idx")
+                        .HasFilter("state = 'Pending'");
+
+                    b.HasIndex("TenantId", "NotificationId")
+                        .HasDatabaseName("notification_deliveries_tenant_id_notification_id_idx");
+
+                    b.ToTable("notification_deliveries", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationSettings", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<DateTimeOffset>("ChangedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("changed_at");
+
+                    b.PrimitiveCollection<string[]>("Emails")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("emails");
+
+                    b.PrimitiveCollection<string[]>("Topics")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("topics");
+
+                    b.HasKey("TenantId")
+                        .HasName("notification_settings_pkey");
+
+                    b.ToTable("notification_settings", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationWebhook", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("WebhookId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("webhook_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<byte[]>("Secret")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("secret");
+
+                    b.PrimitiveCollection<string[]>("Topics")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("topics");
+
+                    b.Property<string>("Url")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("url");
+
+                    b.HasKey("TenantId", "WebhookId")
+                        .HasName("notification_webhooks_pkey");
+
+                    b.ToTable("notification_webhooks", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.OnCallContact", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<int>("Position")
+                        .HasColumnType("integer")
+                        .HasColumnName("position");
+
+                    b.Property<string>("Email")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("email");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.PrimitiveCollection<int[]>("ShiftEnds")
+                        .IsRequired()
+                        .HasColumnType("integer[]")
+                        .HasColumnName("shift_ends");
+
+                    b.PrimitiveCollection<int[]>("ShiftStarts")
+                        .IsRequired()
+                        .HasColumnType("integer[]")
+                        .HasColumnName("shift_starts");
+
+                    b.HasKey("TenantId", "Position")
+                        .HasName("on_call_contacts_pkey");
+
+                    b.ToTable("on_call_contacts", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Rollouts.KillSwitch", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -944,98 +1145,6 @@ namespace AiAspire.Migrator.Migrations
                         .HasName("kill_switches_pkey");
 
                     b.ToTable("kill_switches", "aiaspire");
-                });
-
-            modelBuilder.Entity("AiAspire.Core.Routing.ProviderMinute", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<string>("Provider")
-                        .HasColumnType("text")
-                        .HasColumnName("provider");
-
-                    b.Property<DateTimeOffset>("Minute")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("minute");
-
-                    b.Property<string>("Source")
-                        .HasColumnType("text")
-                        .HasColumnName("source");
-
-                    b.Property<int>("Failed")
-                        .HasColumnType("integer")
-                        .HasColumnName("failed");
-
-                    b.Property<string>("LastError")
-                        .HasColumnType("text")
-                        .HasColumnName("last_error");
-
-                    b.Property<int>("Total")
-                        .HasColumnType("integer")
-                        .HasColumnName("total");
-
-                    b.HasKey("TenantId", "Provider", "Minute", "Source")
-                        .HasName("provider_minutes_pkey");
-
-                    b.ToTable("provider_minutes", "aiaspire");
-                });
-
-            modelBuilder.Entity("AiAspire.Core.Routing.StoredProviderKey", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<Guid>("ProviderKeyId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("provider_key_id");
-
-                    b.Property<byte[]>("Ciphertext")
-                        .IsRequired()
-                        .HasColumnType("bytea")
-                        .HasColumnName("ciphertext");
-
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("created_at");
-
-                    b.Property<string>("Hint")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("hint");
-
-                    b.Property<DateTimeOffset?>("LastUsedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("last_used_at");
-
-                    b.Property<string>("Name")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("name");
-
-                    b.Property<string>("Provider")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("provider");
-
-                    b.Property<int?>("RequestsPerMinute")
-                        .HasColumnType("integer")
-                        .HasColumnName("requests_per_minute");
-
-                    b.Property<DateTimeOffset?>("RetiresAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("retires_at");
-
-                    b.Property<int?>("TokensPerMinute")
-                        .HasColumnType("integer")
-                        .HasColumnName("tokens_per_minute");
-
-                    b.HasKey("TenantId", "ProviderKeyId")
-                        .HasName("provider_keys_pkey");
-
-                    b.ToTable("provider_keys", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Tenancy.ApiKey", b =>
@@ -1206,10 +1315,6 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
-                    b.Property<DateTimeOffset?>("ErasedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("erased_at");
-
                     b.Property<string>("ExternalId")
                         .IsRequired()
                         .HasColumnType("text")
@@ -1282,6 +1387,26 @@ namespace AiAspire.Migrator.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("idempotency_keys_tenant_id_user_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
+                {
+                    b.HasOne("AiAspire.Core.Tenancy.User", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "UserId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("jobs_tenant_id_user_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Notifications.NotificationDelivery", b =>
+                {
+                    b.HasOne("AiAspire.Core.Notifications.Notification", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "NotificationId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("notification_deliveries_tenant_id_notification_id_fkey");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Tenancy.ApiKey", b =>

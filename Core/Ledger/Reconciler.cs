@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using AiAspire.Core.Data;
+using Microsoft.Extensions.Logging;
+
+namespace AiAspire.Core.Ledger;
+
+/// <summary>An attempt that was never settled, with what it may cost at most.</summary>
+public sealed record OpenAttempt(
+    Guid TenantId, Guid AttemptId, Guid RequestId, string Feature, string Tier, string Provider, string Model, DateTimeOffset OpenedAt, DateTimeOffset LeaseUntil, decimal EstimatedCost);
+
+/// <summary>What is open: sums over all, and the oldest of them.</summary>
+public sealed record OpenLedger(long Count, decimal EstimatedCost, IReadOnlyList<OpenAttempt> Oldest);
+
+/// <summary>
+/// Closes what dead processes left open, at the estimate: the input as estimated and all the output that was reserved. The rules stand
+/// in <c>reconcile_attempts</c> (security.sql). It may run anywhere, any number at once, and be killed anywhere.
+/// </summary>
+public sealed partial class Reconciler
+{
+    public const string MeterName = "AiAspire.Ledger";
+    private const int BatchSize = 500;
+
+    private readonly TenantSessions _sessions;
+    private readonly ILogger<Reconciler> _logger;
+    private readonly Counter<long> _abandoned;
+    private long _open;
+
+    public Reconciler(TenantSessions sessions, IMeterFactory meters, ILogger<Reconciler> logger)
+    {
+        (_sessions, _logger) = (sessions, logger);
+        var meter = meters.Create(MeterName);
+        _abandoned = meter.CreateCounter<long>("ledger.abandoned_total", "{attempt}", "Attempts that were closed at the estimate because nobody settled them.");
+        meter.CreateObservableGauge("ledger.open_attempts", () => Interlocked.Read(ref _open), "{attempt}", "Attempts that are open, as of this replica's last reconciliation.");
+    }
+
+    /// <returns>How many attempts were closed.</returns>
+    public async Task<int> RunAsync(CancellationToken cancellationToken)
+    {
+        var closed = 0;
+        int batch;
+        do
+        {
+            batch = 0;
+            await _sessions.CallFunctionAsync(
+                "SELECT tenant_id, request_id, attempt_id, provider, model, provider_cost FROM aiaspire.reconcile_attempts($1)",
+                row =>
+                {
+                    batch++;
+                    var (provider, model) = (row.GetString(3), row.GetString(4));
+                    _abandoned.Add(1, new TagList { { "provider", provider }, { "model", model } });
+                    LogAbandoned(_logger, row.GetGuid(2), row.GetGuid(1), row.GetGuid(0), provider, model, row.GetDecimal(5));
+                },
+                cancellationToken,
+                Parameter.Of(BatchSize));
+            closed += batch;
+        }
+        while (batch == BatchSize);
+        Interlocked.Exchange(ref _open, (await ReadOpenAsync(1, cancellationToken)).Count);
+        return closed;
+    }
+
+    /// <summary>What is open now, over all tenants.</summary>
+    public async Task<OpenLedger> ReadOpenAsync(int limit, CancellationToken cancellationToken)
+    {
+        var (count, cost, oldest) = (0L, 0m, new List<OpenAttempt>());
+        await _sessions.CallFunctionAsync(
+            "SELECT tenant_id, attempt_id, request_id, feature, tier, provider, model, opened_at, lease_until, estimated_cost, all_count, all_cost FROM aiaspire.open_attempts($1)",
+            row =>
+            {
+                oldest.Add(new OpenAttempt(
+                    row.GetGuid(0), row.GetGuid(1), row.GetGuid(2), row.GetString(3), row.GetString(4), row.GetString(5), row.GetString(6),
+                    row.GetFieldValue<DateTimeOffset>(7), row.GetFieldValue<DateTimeOffset>(8), row.GetDecimal(9)));
+                (count, cost) = (row.GetInt64(10), row.GetDecimal(11));
+            },
+            cancellationToken,
+            Parameter.Of(limit));
+        return new OpenLedger(count, cost, oldest);
+    }
+
+    [LoggerMessage(
+        Level = LogLevel.Warning,
+        Message = "Attempt {Attempt} of request {RequestId} (tenant {Tenant}) at {Provider}/{Model} was abandoned; it is closed at the estimate of {CostUsd} USD")]
+    private static partial void LogAbandoned(ILogger logger, Guid attempt, Guid requestId, Guid tenant, string provider, string model, decimal costUsd);
+}

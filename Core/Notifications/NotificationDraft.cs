@@ -1,0 +1,44 @@
+using System.Text.Json.Nodes;
+
+namespace AiAspire.Core.Notifications;
+
+/// <summary>What can be told, as the recipients choose it.</summary>
+public static class NotificationTopics
+{
+    /// <summary>A budget has reached its soft limit.</summary>
+    public const string Budget = "budget";
+
+    /// <summary>A hard limit or a breaker switched something off.</summary>
+    public const string Limit = "limit";
+
+    /// <summary>Cost, errors or quality out of the ordinary.</summary>
+    public const string Incident = "incident";
+
+    /// <summary>A rollout advanced, was blocked or rolled back.</summary>
+    public const string Rollout = "rollout";
+
+    /// <summary>Content was reported or blocked.</summary>
+    public const string Moderation = "moderation";
+
+    /// <summary>Sent on request, to try the settings.</summary>
+    public const string Test = "test";
+
+    public static IReadOnlyList<string> All { get; } = [Budget, Limit, Incident, Rollout, Moderation, Test];
+}
+
+/// <summary>What is to be told to the recipients of the session's tenant.</summary>
+/// <param name="DedupKey">
+/// Names the event within the tenant, such as <c>budget:{id}:{window}:soft</c>: however often and from however many replicas it is
+/// sent, it is told once.
+/// </param>
+/// <param name="Topic">One of <see cref="NotificationTopics"/>; on the wire <c>type</c>.</param>
+/// <param name="Subject">One line.</param>
+/// <param name="Text">For people. Like <paramref name="Subject"/>, no words of end users: it leaves the house.</param>
+public sealed record NotificationDraft(string DedupKey, string Topic, string Subject, string Text)
+{
+    /// <summary>Particulars for programs: ids, names of features, figures.</summary>
+    public JsonObject? Data { get; init; }
+
+    /// <summary>Also tells whoever is on call. Only in the platform's scope.</summary>
+    public bool Page { get; init; }
+}
