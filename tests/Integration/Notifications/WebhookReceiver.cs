@@ -57,9 +57,9 @@ internal sealed class WebhookReceiver : IAsyncDisposable
         {
             return await _received.Reader.ReadAsync(timeout.Token);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException e)
         {
-            throw new TimeoutException($"No webhook came to {Address} within 30 s.");
+            throw new TimeoutException($"No webhook came to {Address} within 30 s.", e);
         }
     }
 
