@@ -46,7 +46,8 @@ namespace AiAspire.Migrator.Migrations
                     tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
                     sequence = table.Column<long>(type: "bigint", nullable: false),
                     hash = table.Column<byte[]>(type: "bytea", nullable: false),
-                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                    at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    signed_sequence = table.Column<long>(type: "bigint", nullable: false)
                 },
                 constraints: table =>
                 {
@@ -73,6 +74,90 @@ namespace AiAspire.Migrator.Migrations
                 constraints: table =>
                 {
                     table.PrimaryKey("budgets_pkey", x => new { x.tenant_id, x.budget_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "job_events",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    sequence = table.Column<long>(type: "bigint", nullable: false),
+                    data = table.Column<byte[]>(type: "bytea", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("job_events_pkey", x => new { x.tenant_id, x.user_id, x.job_id, x.sequence });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "job_history",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    priority = table.Column<short>(type: "smallint", nullable: false),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    failures = table.Column<int>(type: "integer", nullable: false),
+                    max_tries = table.Column<int>(type: "integer", nullable: false),
+                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
+                    cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    payload = table.Column<byte[]>(type: "bytea", nullable: true),
+                    result = table.Column<byte[]>(type: "bytea", nullable: true),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    error_message = table.Column<string>(type: "text", nullable: true),
+                    trace_parent = table.Column<string>(type: "text", nullable: true),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("job_history_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "jobs",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    priority = table.Column<short>(type: "smallint", nullable: false),
+                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    deadline = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    unique_key = table.Column<string>(type: "text", nullable: true),
+                    tries = table.Column<int>(type: "integer", nullable: false),
+                    failures = table.Column<int>(type: "integer", nullable: false),
+                    snoozes = table.Column<int>(type: "integer", nullable: false),
+                    lost_leases = table.Column<int>(type: "integer", nullable: false),
+                    max_tries = table.Column<int>(type: "integer", nullable: false),
+                    max_cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
+                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
+                    lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    worker = table.Column<string>(type: "text", nullable: true),
+                    cancel_requested = table.Column<bool>(type: "boolean", nullable: false),
+                    progress = table.Column<double>(type: "double precision", nullable: true),
+                    payload = table.Column<byte[]>(type: "bytea", nullable: false),
+                    error_code = table.Column<string>(type: "text", nullable: true),
+                    trace_parent = table.Column<string>(type: "text", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("jobs_pkey", x => new { x.tenant_id, x.user_id, x.job_id });
                 });
 
             migrationBuilder.CreateTable(
@@ -258,6 +343,46 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "provider_keys",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider_key_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    ciphertext = table.Column<byte[]>(type: "bytea", nullable: false),
+                    hint = table.Column<string>(type: "text", nullable: false),
+                    requests_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    tokens_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    retires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    last_used_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("provider_keys_pkey", x => new { x.tenant_id, x.provider_key_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "provider_minutes",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    minute = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    source = table.Column<string>(type: "text", nullable: false),
+                    total = table.Column<int>(type: "integer", nullable: false),
+                    failed = table.Column<int>(type: "integer", nullable: false),
+                    last_error = table.Column<string>(type: "text", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("provider_minutes_pkey", x => new { x.tenant_id, x.provider, x.minute, x.source });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "tenants",
                 schema: "aiaspire",
                 columns: table => new
@@ -409,7 +534,8 @@ namespace AiAspire.Migrator.Migrations
                     roles = table.Column<string[]>(type: "text[]", nullable: false),
                     status = table.Column<string>(type: "text", nullable: false),
                     pseudonym = table.Column<Guid>(type: "uuid", nullable: false),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    erased_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
                 },
                 constraints: table =>
                 {
@@ -535,43 +661,6 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
-                name: "jobs",
-                schema: "aiaspire",
-                columns: table => new
-                {
-                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    job_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
-                    kind = table.Column<string>(type: "text", nullable: false),
-                    state = table.Column<string>(type: "text", nullable: false),
-                    priority = table.Column<short>(type: "smallint", nullable: false),
-                    available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    tries = table.Column<int>(type: "integer", nullable: false),
-                    max_tries = table.Column<int>(type: "integer", nullable: false),
-                    lease_token = table.Column<Guid>(type: "uuid", nullable: true),
-                    worker = table.Column<string>(type: "text", nullable: true),
-                    payload = table.Column<byte[]>(type: "bytea", nullable: false),
-                    result = table.Column<byte[]>(type: "bytea", nullable: true),
-                    error_code = table.Column<string>(type: "text", nullable: true),
-                    error_message = table.Column<string>(type: "text", nullable: true),
-                    trace_parent = table.Column<string>(type: "text", nullable: true),
-                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
-                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
-                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
-                },
-                constraints: table =>
-                {
-                    table.PrimaryKey("jobs_pkey", x => new { x.tenant_id, x.job_id });
-                    table.ForeignKey(
-                        name: "jobs_tenant_id_user_id_fkey",
-                        columns: x => new { x.tenant_id, x.user_id },
-                        principalSchema: "aiaspire",
-                        principalTable: "users",
-                        principalColumns: new[] { "tenant_id", "user_id" },
-                        onDelete: ReferentialAction.Cascade);
-                });
-
-            migrationBuilder.CreateTable(
                 name: "messages",
                 schema: "aiaspire",
                 columns: table => new
@@ -651,17 +740,33 @@ namespace AiAspire.Migrator.Migrations
                 columns: new[] { "tenant_id", "expires_at" });
 
             migrationBuilder.CreateIndex(
-                name: "jobs_priority_available_at_idx",
+                name: "jobs_available_at_idx",
                 schema: "aiaspire",
                 table: "jobs",
-                columns: new[] { "priority", "available_at" },
-                filter: "state IN ('Queued', 'Running')");
+                column: "available_at",
+                filter: "state = 'Scheduled'");
 
             migrationBuilder.CreateIndex(
-                name: "jobs_tenant_id_user_id_created_at_idx",
+                name: "jobs_tenant_id_idx",
                 schema: "aiaspire",
                 table: "jobs",
-                columns: new[] { "tenant_id", "user_id", "created_at" });
+                column: "tenant_id",
+                filter: "state = 'Running'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_priority_available_at_idx",
+                schema: "aiaspire",
+                table: "jobs",
+                columns: new[] { "tenant_id", "priority", "available_at" },
+                filter: "state = 'Queued'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_user_id_unique_key_key",
+                schema: "aiaspire",
+                table: "jobs",
+                columns: new[] { "tenant_id", "user_id", "unique_key" },
+                unique: true,
+                filter: "unique_key IS NOT NULL");
 
             migrationBuilder.CreateIndex(
                 name: "ledger_attempts_tenant_id_request_id_idx",
@@ -742,6 +847,14 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "job_events",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "job_history",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "jobs",
                 schema: "aiaspire");
 
@@ -779,6 +892,14 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "on_call_contacts",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "provider_keys",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "provider_minutes",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

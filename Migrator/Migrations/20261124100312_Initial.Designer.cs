@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124095703_Initial")]
+    [Migration("20261124100312_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -117,6 +117,10 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<long>("Sequence")
                         .HasColumnType("bigint")
                         .HasColumnName("sequence");
+
+                    b.Property<long>("SignedSequence")
+                        .HasColumnType("bigint")
+                        .HasColumnName("signed_sequence");
 
                     b.HasKey("TenantId")
                         .HasName("audit_heads_pkey");
@@ -294,19 +298,23 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("idempotency_keys", "aiaspire");
                 });
 
-            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
+            modelBuilder.Entity("AiAspire.Core.Jobs.FinishedJob", b =>
                 {
                     b.Property<Guid>("TenantId")
                         .HasColumnType("uuid")
                         .HasColumnName("tenant_id");
 
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
                     b.Property<Guid>("JobId")
                         .HasColumnType("uuid")
                         .HasColumnName("job_id");
 
-                    b.Property<DateTimeOffset>("AvailableAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("available_at");
+                    b.Property<decimal>("Cost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("cost");
 
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
@@ -320,7 +328,11 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("text")
                         .HasColumnName("error_message");
 
-                    b.Property<DateTimeOffset?>("FinishedAt")
+                    b.Property<int>("Failures")
+                        .HasColumnType("integer")
+                        .HasColumnName("failures");
+
+                    b.Property<DateTimeOffset>("FinishedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("finished_at");
 
@@ -333,12 +345,15 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("uuid")
                         .HasColumnName("lease_token");
 
+                    b.Property<decimal?>("MaxCost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("max_cost");
+
                     b.Property<int>("MaxTries")
                         .HasColumnType("integer")
                         .HasColumnName("max_tries");
 
                     b.Property<byte[]>("Payload")
-                        .IsRequired()
                         .HasColumnType("bytea")
                         .HasColumnName("payload");
 
@@ -367,25 +382,171 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("tries");
 
+                    b.HasKey("TenantId", "UserId", "JobId")
+                        .HasName("job_history_pkey");
+
+                    b.ToTable("job_history", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
                     b.Property<Guid>("UserId")
                         .HasColumnType("uuid")
                         .HasColumnName("user_id");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("job_id");
+
+                    b.Property<DateTimeOffset>("AvailableAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("available_at");
+
+                    b.Property<bool>("CancelRequested")
+                        .HasColumnType("boolean")
+                        .HasColumnName("cancel_requested");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset?>("Deadline")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("deadline");
+
+                    b.Property<string>("ErrorCode")
+                        .HasColumnType("text")
+                        .HasColumnName("error_code");
+
+                    b.Property<int>("Failures")
+                        .HasColumnType("integer")
+                        .HasColumnName("failures");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<Guid?>("LeaseToken")
+                        .HasColumnType("uuid")
+                        .HasColumnName("lease_token");
+
+                    b.Property<DateTimeOffset?>("LeaseUntil")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("lease_until");
+
+                    b.Property<int>("LostLeases")
+                        .HasColumnType("integer")
+                        .HasColumnName("lost_leases");
+
+                    b.Property<decimal?>("MaxCost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("max_cost");
+
+                    b.Property<int>("MaxTries")
+                        .HasColumnType("integer")
+                        .HasColumnName("max_tries");
+
+                    b.Property<byte[]>("Payload")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("payload");
+
+                    b.Property<short>("Priority")
+                        .HasColumnType("smallint")
+                        .HasColumnName("priority");
+
+                    b.Property<double?>("Progress")
+                        .HasColumnType("double precision")
+                        .HasColumnName("progress");
+
+                    b.Property<int>("Snoozes")
+                        .HasColumnType("integer")
+                        .HasColumnName("snoozes");
+
+                    b.Property<DateTimeOffset?>("StartedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_at");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<string>("TraceParent")
+                        .HasColumnType("text")
+                        .HasColumnName("trace_parent");
+
+                    b.Property<int>("Tries")
+                        .HasColumnType("integer")
+                        .HasColumnName("tries");
+
+                    b.Property<string>("UniqueKey")
+                        .HasColumnType("text")
+                        .HasColumnName("unique_key");
 
                     b.Property<string>("Worker")
                         .HasColumnType("text")
                         .HasColumnName("worker");
 
-                    b.HasKey("TenantId", "JobId")
+                    b.HasKey("TenantId", "UserId", "JobId")
                         .HasName("jobs_pkey");
 
-                    b.HasIndex("Priority", "AvailableAt")
-                        .HasDatabaseName("jobs_priority_available_at_idx")
-                        .HasFilter("state IN ('Queued', 'Running')");
+                    b.HasIndex("AvailableAt")
+                        .HasDatabaseName("jobs_available_at_idx")
+                        .HasFilter("state = 'Scheduled'");
 
-                    b.HasIndex("TenantId", "UserId", "CreatedAt")
-                        .HasDatabaseName("jobs_tenant_id_user_id_created_at_idx");
+                    b.HasIndex("TenantId")
+                        .HasDatabaseName("jobs_tenant_id_idx")
+                        .HasFilter("state = 'Running'");
+
+                    b.HasIndex("TenantId", "Priority", "AvailableAt")
+                        .HasDatabaseName("jobs_tenant_id_priority_available_at_idx")
+                        .HasFilter("state = 'Queued'");
+
+                    b.HasIndex("TenantId", "UserId", "UniqueKey")
+                        .IsUnique()
+                        .HasDatabaseName("jobs_tenant_id_user_id_unique_key_key")
+                        .HasFilter("unique_key IS NOT NULL");
 
                     b.ToTable("jobs", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Jobs.JobEvent", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("job_id");
+
+                    b.Property<long>("Sequence")
+                        .HasColumnType("bigint")
+                        .HasColumnName("sequence");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<byte[]>("Data")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("data");
+
+                    b.HasKey("TenantId", "UserId", "JobId", "Sequence")
+                        .HasName("job_events_pkey");
+
+                    b.ToTable("job_events", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Ledger.LedgerAttempt", b =>
@@ -1147,6 +1308,98 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("kill_switches", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Routing.ProviderMinute", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Provider")
+                        .HasColumnType("text")
+                        .HasColumnName("provider");
+
+                    b.Property<DateTimeOffset>("Minute")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("minute");
+
+                    b.Property<string>("Source")
+                        .HasColumnType("text")
+                        .HasColumnName("source");
+
+                    b.Property<int>("Failed")
+                        .HasColumnType("integer")
+                        .HasColumnName("failed");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<int>("Total")
+                        .HasColumnType("integer")
+                        .HasColumnName("total");
+
+                    b.HasKey("TenantId", "Provider", "Minute", "Source")
+                        .HasName("provider_minutes_pkey");
+
+                    b.ToTable("provider_minutes", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Routing.StoredProviderKey", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("ProviderKeyId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("provider_key_id");
+
+                    b.Property<byte[]>("Ciphertext")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("ciphertext");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Hint")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("hint");
+
+                    b.Property<DateTimeOffset?>("LastUsedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("last_used_at");
+
+                    b.Property<string>("Name")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Provider")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("provider");
+
+                    b.Property<int?>("RequestsPerMinute")
+                        .HasColumnType("integer")
+                        .HasColumnName("requests_per_minute");
+
+                    b.Property<DateTimeOffset?>("RetiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("retires_at");
+
+                    b.Property<int?>("TokensPerMinute")
+                        .HasColumnType("integer")
+                        .HasColumnName("tokens_per_minute");
+
+                    b.HasKey("TenantId", "ProviderKeyId")
+                        .HasName("provider_keys_pkey");
+
+                    b.ToTable("provider_keys", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Tenancy.ApiKey", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1315,6 +1568,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
 
+                    b.Property<DateTimeOffset?>("ErasedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("erased_at");
+
                     b.Property<string>("ExternalId")
                         .IsRequired()
                         .HasColumnType("text")
@@ -1387,16 +1644,6 @@ namespace AiAspire.Migrator.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("idempotency_keys_tenant_id_user_id_fkey");
-                });
-
-            modelBuilder.Entity("AiAspire.Core.Jobs.Job", b =>
-                {
-                    b.HasOne("AiAspire.Core.Tenancy.User", null)
-                        .WithMany()
-                        .HasForeignKey("TenantId", "UserId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired()
-                        .HasConstraintName("jobs_tenant_id_user_id_fkey");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Notifications.NotificationDelivery", b =>
