@@ -8,7 +8,7 @@ internal static class SchemaExceptions
     {
         ["tenants_slug_key"] = "a slug is unique over all tenants, and a token's tenant is found by it",
         ["api_keys_hash_key"] = "a key arrives before its tenant is known; the hash of 256 random bits tells nobody anything",
-        ["jobs_priority_available_at_idx"] = "workers claim what is due over all tenants, through claim_jobs alone",
+        ["jobs_available_at_idx"] = "workers find what has become due over all tenants, through claim_jobs alone",
     };
 
     /// <summary>Functions that run with the rights of aiaspire_functions; docs/security.md says of each what it crosses and why.</summary>
@@ -17,13 +17,30 @@ internal static class SchemaExceptions
         "append_audit",
         "audit_heads_since",
         "claim_jobs",
+        "claim_notifications",
         "delete_expired_conversations",
         "delete_expired_idempotency_keys",
+        "delete_expired_job_events",
+        "delete_expired_jobs",
+        "delete_old_notifications",
         "find_api_key",
         "find_tenant",
+        "finish_jobs",
+        "job_queue_status",
         "limit_use",
         "list_budgets",
+        "list_dead_letters",
         "list_tenants",
+        "mark_late_usage",
+        "note_signed_head",
+        "open_attempts",
+        "reconcile_attempts",
+        "redrive_dead_letters",
+        "renew_jobs",
+        "roll_up_usage",
+        "tenant_queue",
+        "top_users_of_all",
+        "usage_sums_of_all",
     };
 
     /// <summary>Policies of the processes' roles that do not ask for the session's tenant: <c>table.policy</c>.</summary>
