@@ -48,6 +48,8 @@ internal static class SchemaExceptions
     {
         ["tenant_keys.maintenance"] = "re-wrapping goes over all tenants and says so (app.reach)",
         ["user_keys.maintenance"] = "re-wrapping goes over all tenants and says so (app.reach)",
+        ["data_protection_keys.maintenance"] = "keys of the whole system, no tenant's; who reads them says so (app.reach)",
+        ["master_key_uses.maintenance"] = "which master key was used, no tenant's; who notes it says so (app.reach)",
         ["tombstones.maintenance"] = "the replay of tombstones goes over all tenants and says so (app.reach)",
     };
 }

@@ -25,6 +25,8 @@ public sealed class DataAccessTests
     private static readonly Dictionary<string, string> MayOpen = new(StringComparer.Ordinal)
     {
         ["AiAspire.Api.Admin.Administration"] = "the tenant that an administrator or operator administers",
+        ["AiAspire.Api.Admin.NotificationEndpoints"] = "the platform's own settings, for operators",
+        ["AiAspire.Api.Admin.OnCallEndpoints"] = "the platform's rota, for operators",
         ["AiAspire.Api.Admin.TenantEndpoints"] = "operators list tenants, through list_tenants",
         ["AiAspire.Api.Audit.AuditEndpoints"] = "auditors read a chain, and leave an entry in it",
         ["AiAspire.Api.Identity.IdentityRegistration"] = "the caller's own session",
@@ -33,12 +35,22 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Audit.SecurityEvents"] = "writes entries of events without a caller",
         ["AiAspire.Core.Chat.CallBooks"] = "settles in the caller's scope",
         ["AiAspire.Core.Conversations.Retention"] = "deletes by time alone, through delete_expired_conversations",
+        ["AiAspire.Core.Encryption.KeyAudit"] = "writes what is done to keys into the chain it belongs to",
         ["AiAspire.Core.Idempotency.IdempotencyStore"] = "the caller's own keys; expired ones through delete_expired_idempotency_keys",
-        ["AiAspire.Core.Jobs.JobQueue"] = "a claimed job's user, after claim_jobs",
+        ["AiAspire.Core.Jobs.JobEventLog"] = "the events of a claimed job, for its user",
+        ["AiAspire.Core.Jobs.JobLeases"] = "claims, renews and finishes jobs of all tenants, through the queue's functions",
+        ["AiAspire.Core.Jobs.JobNotifier"] = "wakes those who wait for jobs; reads no table",
+        ["AiAspire.Core.Jobs.JobRetention"] = "deletes by time alone, through delete_expired_jobs and delete_expired_job_events",
+        ["AiAspire.Core.Ledger.Reconciler"] = "closes what dead processes left open, through reconcile_attempts",
+        ["AiAspire.Core.Ledger.UsageReports"] = "sums for operators, through usage_sums_of_all and top_users_of_all",
         ["AiAspire.Core.Limits.BudgetBook"] = "the budgets of the caller's tenant",
         ["AiAspire.Core.Limits.LedgerCounters"] = "sums the ledger of all tenants, through list_budgets and limit_use",
         ["AiAspire.Core.Models.PriceBook"] = "the platform's prices",
+        ["AiAspire.Core.Notifications.NotificationQueue"] = "sends what waits in all tenants, after claim_notifications",
+        ["AiAspire.Core.Privacy.UserErasure"] = "erases the user that an administrator names",
         ["AiAspire.Core.Rollouts.KillSwitches"] = "the platform's switches",
+        ["AiAspire.Core.Routing.ProviderBook"] = "the platform's figures of its providers",
+        ["AiAspire.Core.Routing.ProviderKeyStore"] = "the platform's keys of its providers",
         ["AiAspire.Core.Tenancy.CallerDirectory"] = "finds the tenant and user of a credential",
         ["AiAspire.Core.Tenancy.KeyUses"] = "notes when a tenant's keys were used",
     };
@@ -47,6 +59,7 @@ public sealed class DataAccessTests
     private static readonly Dictionary<string, string> ProcessesMayConnect = new(StringComparer.Ordinal)
     {
         [".Program"] = "registers what Core's door is made of, and asks for none",
+        ["AiAspire.Api.Jobs.JobEventSignal"] = "LISTENs for events of jobs; reads no table",
         ["AiAspire.Workers.Jobs.JobSignal"] = "LISTENs for jobs; reads no table",
     };
 
