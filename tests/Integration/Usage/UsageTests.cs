@@ -52,7 +52,13 @@ public sealed class UsageTests(RunningApplication application)
             }
         }));
         for (var kill = 0; kill < 4 && !load.IsCompleted; kill++)
+        {
+            // Whoever was killed comes back after a pause.
+            await Wait.UntilAsync(
+                "a worker to kill", () => Task.FromResult(application.App.GetResourceProcessId("workers", kill % 2) is not null), application, "workers");
             await application.App.KillResourceAsync("workers", kill % 2, Cancelled);
+        }
+
         await load;
         Assert.True(answered > 0);
         await EqualAsync(database, tenant.Id);
