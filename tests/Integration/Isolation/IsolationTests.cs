@@ -87,8 +87,10 @@ public sealed class IsolationTests(RunningApplication application)
             "SELECT user_pseudonym FROM aiaspire.ledger_attempts",
             "UPDATE aiaspire.ledger_attempts SET tenant_id = tenant_id",
             "DELETE FROM aiaspire.ledger_attempts",
-            "SELECT count(*) FROM aiaspire.ledger_requests",
-            "UPDATE aiaspire.ledger_requests SET charged_cost = 0",
+            "SELECT charged_cost FROM aiaspire.ledger_requests",
+            "SELECT user_pseudonym FROM aiaspire.ledger_requests",
+            "UPDATE aiaspire.ledger_requests SET tenant_id = tenant_id",
+            "DELETE FROM aiaspire.ledger_requests",
             "SELECT count(*) FROM aiaspire.messages",
             "UPDATE aiaspire.messages SET content = ''",
             "UPDATE aiaspire.conversations SET feature = ''",
@@ -103,6 +105,7 @@ public sealed class IsolationTests(RunningApplication application)
         // What is settled stays as it is.
         await using var command = new NpgsqlCommand("UPDATE aiaspire.ledger_attempts SET provider_cost = 0 WHERE outcome = 'Succeeded'", ledger);
         Assert.Equal(0, await command.ExecuteNonQueryAsync(Cancelled));
+        Assert.Equal(0, await ledger.ExecuteAsync("UPDATE aiaspire.ledger_requests SET charged_cost = 0 WHERE outcome = 'succeeded'"));
     }
 
     [Fact]
