@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
+using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
@@ -30,7 +31,7 @@ internal static class ProviderEndpoints
         providers.MapGet("/{name}/keys", ListKeysAsync).WithName("listProviderKeys").WithSummary("The keys of a provider, retired ones too; never the keys themselves.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         providers.MapPost("/{name}/keys", AddKeyAsync).WithName("addProviderKey").WithSummary("Add a key of ours at a provider, in use on every replica within a second.")
-            .Accepts<ProviderKeyRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+            .Accepts<ProviderKeyRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).OncePerKey();
         providers.MapDelete("/{name}/keys/{id:guid}", RetireKeyAsync).WithName("retireProviderKey")
             .WithSummary("Retire a key, at once or after an overlap; calls that run on it end in peace.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
@@ -60,7 +61,7 @@ internal static class ProviderEndpoints
     }
 
     private static async Task<Created<ProviderKeyResponse>> AddKeyAsync(
-        string name, HttpContext http, RequestCaller caller, ModelCatalog catalog, ProviderKeyStore store, ProviderStatus status, TimeProvider time, CancellationToken cancellationToken)
+        string name, HttpContext http, RequestCaller caller, ModelCatalog catalog, ProviderKeyStore store, ProviderStatus status, RequestClaim claim, TimeProvider time, CancellationToken cancellationToken)
     {
         var provider = ProviderOf(catalog, name);
         var fields = await AdminFields.ReadAsync(http.Request, KeyFields, cancellationToken);
@@ -80,7 +81,13 @@ internal static class ProviderEndpoints
             throw WireException.BadRequest($"'{ProviderKey.ConfiguredName}' is the name of the key that configuration gives; choose another.", "name", "invalid_value");
         var replaces = fields.Id("replaces");
         var overlap = TimeSpan.FromSeconds(fields.Whole("overlap_seconds", 0, MaxOverlapSeconds) ?? DefaultOverlapSeconds);
-        var row = await store.AddAsync(key, replaces, overlap, Entry(http, caller, time, AuditActions.ProviderKeyAdded, provider, key.Id!.Value, replaces), cancellationToken)
+        var row = await store.AddAsync(
+                key,
+                replaces,
+                overlap,
+                Entry(http, caller, time, AuditActions.ProviderKeyAdded, provider, key.Id!.Value, replaces),
+                (db, added, token) => claim.CompleteAsync(db, StatusCodes.Status201Created, location: null, Response(added, status.Keys(provider), status, now), token),
+                cancellationToken)
             ?? throw Administration.NotFound("key of this provider", "replaces");
         return TypedResults.Created((string?)null, Response(row, status.Keys(provider), status, now));
     }

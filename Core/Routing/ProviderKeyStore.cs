@@ -35,7 +35,8 @@ public sealed partial class ProviderKeyStore(
     /// <param name="entry">Committed to the platform's audit chain with the change.</param>
     /// <param name="cancellationToken">Cancels.</param>
     /// <returns>Null when there is no such key to replace.</returns>
-    public async Task<StoredProviderKey?> AddAsync(ProviderKey key, Guid? replaces, TimeSpan overlap, AuditEvent entry, CancellationToken cancellationToken)
+    public async Task<StoredProviderKey?> AddAsync(
+        ProviderKey key, Guid? replaces, TimeSpan overlap, AuditEvent entry, Func<AiAspireDb, StoredProviderKey, CancellationToken, Task> inTheSame, CancellationToken cancellationToken)
     {
         var id = key.Id!.Value;
         var row = new StoredProviderKey
@@ -64,6 +65,7 @@ public sealed partial class ProviderKeyStore(
 
                 db.ProviderKeys.Add(row);
                 await FinishAsync(db, entry, token);
+                await inTheSame(db, row, token);
                 return true;
             },
             cancellationToken);

@@ -72,7 +72,7 @@ public sealed class StandingTests(RunningApplication application)
             await using var database = await application.OpenSuperuserAsync();
             await Wait.UntilAsync(
                 "the job to be refused",
-                async () => await database.ScalarAsync<string>("SELECT state || ' ' || coalesce(error_code, '') FROM aiaspire.jobs WHERE job_id = $1", job) == $"Failed {who}_suspended",
+                async () => await database.ScalarAsync<string>("SELECT coalesce((SELECT state || ' ' || error_code FROM aiaspire.job_history WHERE job_id = $1), '')", job) == $"Failed {who}_suspended",
                 application,
                 "workers",
                 TimeSpan.FromSeconds(15));

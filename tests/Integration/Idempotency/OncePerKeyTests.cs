@@ -16,6 +16,10 @@ public sealed class OncePerKeyTests(RunningApplication application)
     private static readonly Dictionary<string, string> NoKey = new(StringComparer.Ordinal)
     {
         ["/v1/admin/api-keys/{id}/revoke"] = "revoking a key twice is revoking it",
+        ["/v1/admin/jobs/dead-letters/redrive"] = "what is redriven is no dead letter any more",
+        ["/v1/admin/jobs/dead-letters/{id}/redrive"] = "what is redriven is no dead letter any more",
+        ["/v1/admin/notifications/test"] = "a repeat is one more test, and that is what is asked for",
+        ["/v1/jobs/{id}/cancel"] = "cancelling twice is cancelling",
         ["/v1/audit/verify"] = "reads and computes; creates nothing",
     };
 

@@ -31,6 +31,9 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
             ["ConnectionStrings:ledger"] = await ConnectionAsync("aiaspire_ledger", "aiaspire"),
             ["ConnectionStrings:keystore"] = await ConnectionAsync("aiaspire_keys", "keystore"),
             ["ConnectionStrings:redis"] = await application.App.GetConnectionStringAsync("redis"),
+            // Not called here; the AppHost would say where they are on this machine.
+            ["Providers:sim-openai:AllowPlaintext"] = "true",
+            ["Providers:sim-anthropic:AllowPlaintext"] = "true",
             ["Encryption:MasterKeyFile"] = secrets.MasterKeyFile,
             ["Encryption:TombstonesPath"] = secrets.TombstonesFile,
             ["Identity:Authority"] = authority,

@@ -108,17 +108,19 @@ public sealed class JobTests(RunningApplication application)
     [Trait("Checklist", "COST-09")]
     public async Task A_wait_for_an_overloaded_provider_burns_no_try()
     {
-        await using var busy = await application.BehaveAsync("sim-reasoning", new { errorCount = 2, errorStatus = 429, retryAfterSeconds = 1 });
+        await using var busy = await application.BehaveAsync("sim-reasoning", new { errorCount = 4, errorStatus = 429, retryAfterSeconds = 1 });
         using var client = application.Developer();
         var id = (await client.QueueAsync(new { request = Wire.Chat("say exactly: at last", "sim-reasoning"), max_tries = 1 })).GetProperty("id").GetGuid();
 
         var job = await client.OverAsync(id, application);
 
-        Assert.Equal(("succeeded", 3), (job.Status(), job.GetProperty("tries").GetInt32()));
+        // One run makes three calls at most, so it takes two of them or more.
+        Assert.Equal("succeeded", job.Status());
+        Assert.True(job.GetProperty("tries").GetInt32() >= 2, "the first run had no reason to end well");
         await using var database = await application.OpenSuperuserAsync();
         Assert.Equal(0, await database.ScalarAsync<int>("SELECT failures FROM aiaspire.job_history WHERE job_id = $1", id));
-        // Three calls, each with its attempt; one charge, one question and one answer.
-        Assert.Equal(3, await database.ScalarAsync<long>(
+        // Five calls, each with its attempt; one charge, one question and one answer.
+        Assert.Equal(5, await database.ScalarAsync<long>(
             "SELECT count(*) FROM aiaspire.ledger_attempts a JOIN aiaspire.ledger_requests r USING (tenant_id, request_id) WHERE r.conversation_id = $1", id));
         Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", id));
         Assert.Equal(2, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.messages WHERE conversation_id = $1", id));
