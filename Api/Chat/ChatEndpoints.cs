@@ -90,8 +90,8 @@ internal static class ChatEndpoints
     {
         "" => CacheUse.Default,
         "use" => CacheUse.Use,
-        "off" => CacheUse.Off,
-        _ => throw WireException.BadRequest($"{ChatHeaders.CacheHeader} takes 'use' or 'off'.", ChatHeaders.CacheHeader),
+        "no-store" => CacheUse.Off,
+        _ => throw WireException.BadRequest($"{ChatHeaders.CacheHeader} takes 'use' or 'no-store'.", ChatHeaders.CacheHeader),
     };
 
     private static Guid? ConversationOf(HttpRequest request)

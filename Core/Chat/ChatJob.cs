@@ -111,7 +111,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
     /// <summary>The reply as one completion, however it came.</summary>
     private sealed class Answer
     {
-        private CompletionFold? _fold;
+        private readonly List<ReadOnlyMemory<byte>> _chunks = [];
         private ReadOnlyMemory<byte> _whole;
 
         public void Add(ChatEvent reply)
@@ -119,9 +119,9 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
             if (reply.Kind == ChatEventKind.Completion)
                 _whole = reply.Json;
             else
-                (_fold ??= new CompletionFold()).Add(reply.Json.Span);
+                _chunks.Add(reply.Json);
         }
 
-        public ReadOnlySpan<byte> ToJson() => _fold is null ? _whole.Span : _fold.ToJson();
+        public ReadOnlySpan<byte> ToJson() => _chunks.Count == 0 ? _whole.Span : ReplyFolding.Fold(_chunks);
     }
 }

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using System.Threading.Channels;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
+using AiAspire.Core.Notifications;
 using AiAspire.Core.Rollouts;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.Hosting;
@@ -14,7 +15,8 @@ namespace AiAspire.Core.Limits;
 /// What follows when a budget nears its end or is used up, away from the calls that notice: a warning, once in a period, and for budgets
 /// that say so a switch that only a person releases.
 /// </summary>
-public sealed partial class BudgetAlarms(KillSwitches switches, TimeProvider time, ILogger<BudgetAlarms> logger) : BackgroundService
+public sealed partial class BudgetAlarms(
+    KillSwitches switches, TenantSessions sessions, NotificationOutbox outbox, TimeProvider time, ILogger<BudgetAlarms> logger) : BackgroundService
 {
     private const int MostWaiting = 1_000;
     private static readonly TimeSpan LeastPause = TimeSpan.FromSeconds(5);
@@ -30,9 +32,14 @@ public sealed partial class BudgetAlarms(KillSwitches switches, TimeProvider tim
             _alarms.Writer.TryWrite(new Warning(window, committed));
     }
 
-    /// <summary>A budget that trips is used up.</summary>
-    internal void Trip(Budget budget, ChatCall call)
+    /// <summary>A budget has refused a call.</summary>
+    internal void Refused(LimitWindow window, ChatCall call)
     {
+        var budget = window.Budget!;
+        if (_said.TryAdd(window.Key + ":hard", window.Ends))
+            _alarms.Writer.TryWrite(new UsedUp(window));
+        if (budget.Action != BudgetAction.Trip)
+            return;
         var (kind, name) = budget.Scope switch
         {
             BudgetScope.Feature => (SwitchKind.Feature, budget.Selector),
@@ -51,7 +58,8 @@ public sealed partial class BudgetAlarms(KillSwitches switches, TimeProvider tim
                 await (alarm switch
                 {
                     Tripped tripped => SwitchOffAsync(tripped, stoppingToken),
-                    Warning warning => WarnAsync(warning),
+                    Warning warning => WarnAsync(warning, stoppingToken),
+                    UsedUp used => TellUsedUpAsync(used, stoppingToken),
                     _ => Task.CompletedTask,
                 });
             }
@@ -59,18 +67,52 @@ public sealed partial class BudgetAlarms(KillSwitches switches, TimeProvider tim
             {
                 // The next call that meets the budget raises it again.
                 LogFailed(logger, e);
-                if (alarm is Warning failed)
-                    _said.TryRemove(failed.Window.Key, out _);
+                if (alarm is Warning warning)
+                    _said.TryRemove(warning.Window.Key, out _);
+                else if (alarm is UsedUp used)
+                    _said.TryRemove(used.Window.Key + ":hard", out _);
             }
 
             DropEnded();
         }
     }
 
-    private Task WarnAsync(Warning warning)
+    private async Task WarnAsync(Warning warning, CancellationToken cancellationToken)
     {
-        LogSoft(logger, warning.Window.Name, warning.Window.Budget!.BudgetId, warning.Window.Say(warning.Committed), warning.Window.Say(warning.Window.Limit));
-        return Task.CompletedTask;
+        var (window, budget) = (warning.Window, warning.Window.Budget!);
+        LogSoft(logger, window.Name, budget.BudgetId, window.Say(warning.Committed), window.Say(window.Limit));
+        await TellAsync(
+            window,
+            "soft",
+            NotificationTopics.Budget,
+            $"Budget {window.Name} has reached {budget.SoftPercent} %",
+            $"{window.Say(warning.Committed)} of {window.Say(window.Limit)} are used or reserved. Calls beyond the limit are refused until {window.Ends:u}.",
+            cancellationToken);
+    }
+
+    private Task TellUsedUpAsync(UsedUp used, CancellationToken cancellationToken) => TellAsync(
+        used.Window,
+        "hard",
+        NotificationTopics.Limit,
+        $"Budget {used.Window.Name} is used up",
+        used.Window.Budget!.Action == BudgetAction.Trip
+            ? $"The limit is {used.Window.Say(used.Window.Limit)}. What it adds up is switched off until a person switches it on."
+            : $"The limit is {used.Window.Say(used.Window.Limit)}. Calls are refused until {used.Window.Ends:u}.",
+        cancellationToken);
+
+    /// <summary>Whose budget it is is told, once for each counter and period, whatever the replica.</summary>
+    private Task TellAsync(LimitWindow window, string what, string topic, string subject, string text, CancellationToken cancellationToken)
+    {
+        var budget = window.Budget!;
+        var isPlatforms = budget.TenantId == TenantScope.PlatformTenantId;
+        var scope = isPlatforms ? TenantScope.Platform : new TenantScope(budget.TenantId, null, DataReach.Service);
+        var draft = new NotificationDraft($"budget:{window.Key}:{what}", topic, subject, text)
+        {
+            Data = new JsonObject { ["budget"] = budget.Name, ["scope"] = budget.Scope.ToString(), ["selector"] = budget.Selector, ["period_ends"] = window.Ends.ToString("O") },
+            // What is switched off for everybody is worth waking somebody.
+            Page = isPlatforms && what == "hard" && budget.Action == BudgetAction.Trip,
+        };
+        return sessions.Open(scope).RunAsync((db, token) => outbox.SendAsync(db, draft, token), cancellationToken);
     }
 
     private async Task SwitchOffAsync(Tripped tripped, CancellationToken cancellationToken)
@@ -102,6 +144,8 @@ public sealed partial class BudgetAlarms(KillSwitches switches, TimeProvider tim
     private abstract record Alarm;
 
     private sealed record Warning(LimitWindow Window, long Committed) : Alarm;
+
+    private sealed record UsedUp(LimitWindow Window) : Alarm;
 
     private sealed record Tripped(Budget Budget, SwitchKind Kind, string? Name) : Alarm;
 

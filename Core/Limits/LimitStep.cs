@@ -78,8 +78,8 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         var left = Math.Max(0, window.Limit - refusal.Committed);
         if (window.Unit == LimitUnit.Tokens)
             call.Limit = State(window, left);
-        if (window.Budget is { Action: BudgetAction.Trip } budget)
-            alarms.Trip(budget, call);
+        if (window.Budget is not null)
+            alarms.Refused(window, call);
         var wait = window.Ends - time.GetUtcNow();
         var needs = window.Unit == LimitUnit.Tokens ? $"about {call.EstimatedInput} tokens for its input alone" : "more for its input and a short answer";
         return new WireException(

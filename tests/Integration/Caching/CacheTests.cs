@@ -76,7 +76,7 @@ public sealed class CacheTests(RunningApplication application)
         using var byStranger = await AskAsync(stranger, question);
         using var otherwise = await AskAsync(ann, question + "?");
         using var elsewhere = await AskAsync(ann, question, feature: "other");
-        using var again = await AskAsync(ann, question, use: "off");
+        using var again = await AskAsync(ann, question, use: "no-store");
         using var unasked = await AskAsync(ann, question, use: null);
 
         Assert.Equal(("miss", "miss", "miss", "miss"), (Cache(byAnother), Cache(byStranger), Cache(otherwise), Cache(elsewhere)));
@@ -91,7 +91,7 @@ public sealed class CacheTests(RunningApplication application)
         using var ann = tenant.As("ann");
         var question = Question();
         // The user exists before they come at once.
-        (await AskAsync(ann, Question(), use: "off")).Dispose();
+        (await AskAsync(ann, Question(), use: "no-store")).Dispose();
 
         var answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => AskAsync(ann, question, stream: i % 2 == 0)));
 

@@ -57,6 +57,28 @@ public sealed class BudgetTests(RunningApplication application)
         Assert.Equal(HttpStatusCode.OK, (await UntilAsync(developer, feature, HttpStatusCode.OK)).StatusCode);
     }
 
+    [Fact]
+    [Trait("Checklist", "COST-05")]
+    public async Task At_eighty_percent_the_tenant_is_told_by_mail_once()
+    {
+        using var tenant = await AdministeredTenant.CreateAsync(application);
+        var address = $"cost-{tenant.Slug}@customer.example";
+        using (var told = await tenant.Operator.PutAsJsonAsync(tenant.Path("notifications"), new { emails = new[] { address }, webhooks = Array.Empty<object>() }, Cancelled))
+            Assert.True(told.IsSuccessStatusCode, await told.Content.ReadAsStringAsync(Cancelled));
+        using var user = tenant.As("ann");
+        // A call uses more than a tenth of it, so that the first is enough.
+        await SetAsync(tenant, "tokens-a-day", new { scope = "tenant", unit = "tokens", period = "day", limit = 100, soft_percent = 10 });
+        for (var i = 0; i < 3; i++)
+            (await AskAsync(user, "chat")).Dispose();
+
+        string[] Mails() => [.. Directory.EnumerateFiles(Path.Combine(application.App.DataFolder, "mail"), "*.eml").Select(File.ReadAllText).Where(m => m.Contains(address, StringComparison.Ordinal) && m.Contains("has reached", StringComparison.Ordinal))];
+        await Wait.UntilAsync("the mail", () => Task.FromResult(Mails().Length > 0), application, "workers");
+        (await AskAsync(user, "chat")).Dispose();
+        await using var database = await application.OpenSuperuserAsync();
+        Assert.Equal(1L, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.notifications WHERE tenant_id = $1 AND dedup_key LIKE '%:soft'", tenant.Id));
+        Assert.Contains("tokens-a-day", Assert.Single(Mails()), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("scope", """{"scope":"galaxy","unit":"usd","period":"day","limit":1}""")]
     [InlineData("limit", """{"scope":"tenant","unit":"usd","period":"day","limit":-1}""")]

@@ -43,6 +43,7 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Jobs.JobRetention"] = "deletes by time alone, through delete_expired_jobs and delete_expired_job_events",
         ["AiAspire.Core.Ledger.Reconciler"] = "closes what dead processes left open, through reconcile_attempts",
         ["AiAspire.Core.Ledger.UsageReports"] = "sums for operators, through usage_sums_of_all and top_users_of_all",
+        ["AiAspire.Core.Limits.BudgetAlarms"] = "tells the budget's tenant or the platform",
         ["AiAspire.Core.Limits.BudgetBook"] = "the budgets of the caller's tenant",
         ["AiAspire.Core.Limits.LedgerCounters"] = "sums the ledger of all tenants, through list_budgets and limit_use",
         ["AiAspire.Core.Models.PriceBook"] = "the platform's prices",

@@ -45,7 +45,7 @@ public sealed class LimitServers : IAsyncLifetime
         book.Hold(caller.TenantId, budgets);
         var generations = Generations(redis, time);
         var guard = new LimitGuard(new LimitCounters(redis, generations, time), generations, Options.Create(options), new NoMeters(), time, NullLogger<LimitGuard>.Instance);
-        return new LimitStep(guard, book, new BudgetAlarms(new KillSwitches(null!, time), time, NullLogger<BudgetAlarms>.Instance), time);
+        return new LimitStep(guard, book, new BudgetAlarms(new KillSwitches(null!, time), null!, null!, time, NullLogger<BudgetAlarms>.Instance), time);
     }
 
     private sealed class EmptyLedger : ILedgerCounters
