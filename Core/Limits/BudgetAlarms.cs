@@ -46,7 +46,7 @@ public sealed partial class BudgetAlarms(
             BudgetScope.Tenant => (SwitchKind.Tenant, call.Caller.TenantId.ToString()),
             _ => (SwitchKind.Service, null),
         };
-        _alarms.Writer.TryWrite(new Tripped(budget, kind, name));
+        _alarms.Writer.TryWrite(new Tripped(budget, kind, name, time.GetUtcNow()));
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -118,7 +118,8 @@ public sealed partial class BudgetAlarms(
     private async Task SwitchOffAsync(Tripped tripped, CancellationToken cancellationToken)
     {
         var scope = KillSwitch.ScopeOf(tripped.Kind, tripped.Name);
-        if ((await switches.ListAsync(cancellationToken)).Any(s => s.Scope == scope && s.Engaged))
+        // Engaged already; or switched by a person since the call was refused, who knows better than a refusal of before.
+        if ((await switches.ListAsync(cancellationToken)).Any(s => s.Scope == scope && (s.Engaged || s.ChangedAt >= tripped.At)))
             return;
         var entry = new AuditEvent(time.NewId(), AuditActor.System, AuditActions.KillSwitchChanged)
         {
@@ -147,7 +148,7 @@ public sealed partial class BudgetAlarms(
 
     private sealed record UsedUp(LimitWindow Window) : Alarm;
 
-    private sealed record Tripped(Budget Budget, SwitchKind Kind, string? Name) : Alarm;
+    private sealed record Tripped(Budget Budget, SwitchKind Kind, string? Name, DateTimeOffset At) : Alarm;
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Budget {Budget} ({BudgetId}) has reached its soft limit: {Committed} of {Limit}")]
     private static partial void LogSoft(ILogger logger, string budget, Guid budgetId, string committed, string limit);

@@ -39,7 +39,7 @@ internal sealed record BenchOptions
 
     public IReadOnlyList<Delivery> Deliveries { get; private init; } = [Delivery.Whole, Delivery.Stream];
 
-    public IReadOnlyList<string> Paths { get; private init; } = ChatPath.Names;
+    public IReadOnlyList<string> Paths { get; init; } = ChatPath.Names;
 
     public string? JsonFile { get; private init; }
 

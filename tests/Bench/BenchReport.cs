@@ -44,7 +44,7 @@ internal sealed record BenchReport(
     {
         text.AppendLine($"- {Machine.Date}, commit {Machine.Commit}, {Machine.Configuration} build");
         text.AppendLine($"- {Machine.Cores} cores ({Machine.Cpu}), {Machine.MemoryGiB:0.0} GiB, {Machine.System}, {Machine.Runtime}");
-        text.AppendLine($"- {Database}; YARP {YarpPeer.Version}; an fsync takes {Machine.DiskFlushMs:0.0} ms; load average at the start {Machine.LoadAverage}");
+        text.AppendLine($"- {Database}; YARP {YarpPeer.Version}; Portkey's gateway {PortkeyPeer.Version}; an fsync takes {Machine.DiskFlushMs:0.0} ms; load average at the start {Machine.LoadAverage}");
         text.AppendLine(
             $"- {Options.Rounds} round(s) of {Options.Length.TotalSeconds:0} s each, in turn {string.Join(", ", Options.Paths)}; medians of the rounds; " +
             $"others took {Median(Measurements.Select(m => m.Others ?? 0)):P0} of the processors (median of all measurements; at most {Measurements.Max(m => m.Others ?? 0):P0})");
@@ -56,8 +56,8 @@ internal sealed record BenchReport(
         var stream = delivery == Delivery.Stream;
         text.AppendLine(stream ? "Streams of about 20 tokens" : "Whole answers (non-stream)");
         text.AppendLine();
-        text.AppendLine($"| Callers | Path | Requests/s | p50 ms | p95 ms | p99 ms | Added p50 ms |{(stream ? " First token p50 ms |" : "")} × direct | × YARP | Errors |");
-        text.AppendLine($"|--:|---|--:|--:|--:|--:|--:|{(stream ? "--:|" : "")}--:|--:|--:|");
+        text.AppendLine($"| Callers | Path | Requests/s | p50 ms | p95 ms | p99 ms | Added p50 ms |{(stream ? " First token p50 ms |" : "")} × direct | × YARP | × Portkey | Errors |");
+        text.AppendLine($"|--:|---|--:|--:|--:|--:|--:|{(stream ? "--:|" : "")}--:|--:|--:|--:|");
         foreach (var callers in Options.Concurrency)
             foreach (var path in Options.Paths)
                 AppendRow(text, [.. Measurements.Where(m => m.Delivery == delivery && m.Callers == callers && m.Path == path)], stream);
@@ -72,7 +72,7 @@ internal sealed record BenchReport(
         text.Append(CultureInfo.InvariantCulture, $"| {Median(rounds.Select(m => m.Latency.P99)):0.00} | {Number(added, "0.00")} |");
         if (stream)
             text.Append(CultureInfo.InvariantCulture, $" {Median(rounds.Select(m => m.FirstToken.P50)):0.00} |");
-        text.AppendLine($" {Number(Ratio(rounds, ChatPath.Direct), "0.00×")} | {Number(Ratio(rounds, ChatPath.Yarp), "0.00×")} | {rounds.Sum(m => m.Errors)} |");
+        text.AppendLine($" {Number(Ratio(rounds, ChatPath.Direct), "0.00×")} | {Number(Ratio(rounds, ChatPath.Yarp), "0.00×")} | {Number(Ratio(rounds, ChatPath.Portkey), "0.00×")} | {rounds.Sum(m => m.Errors)} |");
     }
 
     /// <summary>Where the processors' time goes, at the middle concurrency.</summary>

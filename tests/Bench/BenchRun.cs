@@ -23,7 +23,7 @@ internal sealed record Measurement(Delivery Delivery, int Callers, string Path, 
 }
 
 /// <summary>Measures every path in turn, round after round, so that what disturbs the machine disturbs all of them alike.</summary>
-internal sealed class BenchRun(BenchOptions options, WholeApplication whole, YarpPeer yarp, TimeProvider time, Action<string> say)
+internal sealed class BenchRun(BenchOptions options, WholeApplication whole, YarpPeer yarp, PortkeyPeer? portkey, TimeProvider time, Action<string> say)
 {
     private const string UpstreamKey = "sk-bench";
     private static readonly TimeSpan FirstWarmUp = TimeSpan.FromSeconds(10);
@@ -42,8 +42,9 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
             {
                 ChatPath.To(ChatPath.Direct, whole.Upstream, UpstreamKey),
                 ChatPath.To(ChatPath.Yarp, yarp.Address, UpstreamKey),
+                portkey is null ? null : ChatPath.To(ChatPath.Portkey, portkey.Address, UpstreamKey, PortkeyPeer.Headers(whole.Upstream)),
                 ChatPath.To(ChatPath.Api, whole.Api, whole.ApiKey),
-            }.Where(p => options.Paths.Contains(p.Name)),
+            }.OfType<ChatPath>().Where(p => options.Paths.Contains(p.Name)),
         ];
         var measured = new List<Measurement>();
         foreach (var delivery in options.Deliveries)
@@ -99,6 +100,7 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
         ["generator"] = [Environment.ProcessId],
         ["upstream"] = whole.ProcessesOf("sim-openai"),
         ["YARP"] = [yarp.ProcessId],
+        ["Portkey"] = portkey is null ? [] : [portkey.ProcessId],
         ["Api"] = whole.ProcessesOf("api"),
         ["PostgreSQL"] = whole.ProcessesOf("postgres"),
         ["Garnet"] = whole.ProcessesOf("redis"),

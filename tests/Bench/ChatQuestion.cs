@@ -25,11 +25,17 @@ internal sealed class ChatQuestion(Delivery delivery)
 
     public bool IsStream => delivery == Delivery.Stream;
 
-    public HttpRequestMessage To(ChatPath path) => new(HttpMethod.Post, path.Address)
+    public HttpRequestMessage To(ChatPath path)
     {
-        Headers = { Authorization = new AuthenticationHeaderValue("Bearer", path.Key) },
-        Content = new ByteArrayContent(_body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
-    };
+        var request = new HttpRequestMessage(HttpMethod.Post, path.Address)
+        {
+            Headers = { Authorization = new AuthenticationHeaderValue("Bearer", path.Key) },
+            Content = new ByteArrayContent(_body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+        };
+        foreach (var (name, value) in path.Headers)
+            request.Headers.TryAddWithoutValidation(name, value);
+        return request;
+    }
 
     /// <summary>Whether what has arrived of a stream holds some of the answer's text (the first event names only the role).</summary>
     public static bool HasContent(ReadOnlySpan<byte> received) => NextContent(ref received).Length > 0;

@@ -31,7 +31,10 @@ if (!BenchOptions.TryParse(args, out var options, out var problem))
 var facts = await MachineFacts.ReadAsync(time, stop.Token);
 await using var whole = await WholeApplication.StartAsync(time, Say, stop.Token);
 await using var yarp = await YarpPeer.StartAsync(whole.Upstream, stop.Token);
-var bench = new BenchRun(options, whole, yarp, time, Say);
+await using var portkey = options.Paths.Contains(ChatPath.Portkey) ? await PortkeyPeer.StartAsync(Say, stop.Token) : null;
+if (portkey is null)
+    options = options with { Paths = [.. options.Paths.Where(p => p != ChatPath.Portkey)] };
+var bench = new BenchRun(options, whole, yarp, portkey, time, Say);
 var runs = await bench.RunAsync(stop.Token);
 var books = await whole.ReadBooksAsync(stop.Token);
 
