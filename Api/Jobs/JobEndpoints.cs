@@ -135,7 +135,8 @@ internal static class JobEndpoints
         {
             null => throw NotFound(),
             JobState.Succeeded or JobState.Failed => throw new WireException(
-                409, "invalid_request_error", "job_is_over", "The job is over; there is nothing to cancel. GET it to see how it ended.", "id") { ShouldRetry = false },
+                409, "invalid_request_error", "job_is_over", "The job is over; there is nothing to cancel. GET it to see how it ended.", "id")
+            { ShouldRetry = false },
             _ => TypedResults.Ok(await ResponseAsync(id, reader, cancellationToken)),
         };
 
