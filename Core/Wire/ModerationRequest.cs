@@ -18,7 +18,7 @@ public sealed class ModerationRequest : ModelRequest
     /// <summary>A text, an array of texts, or one item as an array of parts.</summary>
     public required JsonElement Input { get; init; }
 
-    /// <summary>How many verdicts were asked for.</summary>
+    /// <summary>How many verdicts were asked for; 0 for parts: some servers give one for all of them, others one for each.</summary>
     public required int Items { get; init; }
 
     /// <param name="body">UTF-8 JSON.</param>
@@ -62,7 +62,7 @@ public sealed class ModerationRequest : ModelRequest
                 throw WireException.BadRequest($"'{path}' must be a string, as the items before it.", path, "invalid_type");
         }
 
-        return texts ? count : 1;
+        return texts ? count : 0;
     }
 
     private static void CheckPart(JsonElement part, string path)

@@ -22,7 +22,7 @@ public enum ReplyList
 /// conversation), whether anything was delivered, how it ended, and the usage once reported.
 /// </summary>
 /// <param name="list">Where what was asked for stands.</param>
-/// <param name="items">How much of it was asked for; chat has no such number.</param>
+/// <param name="items">How much of it was asked for; 0: one or more. Chat has no such number.</param>
 public sealed class ReplyTally(ReplyList list = ReplyList.Choices, int items = 0)
 {
     private readonly ArrayBufferWriter<byte> _text = new();
@@ -118,7 +118,7 @@ public sealed class ReplyTally(ReplyList list = ReplyList.Choices, int items = 0
         if (choices < 0 && !SawError)
             throw new JsonException($"An event of the reply has no '{list}'.");
         if (list != ReplyList.Choices && !SawError)
-            HasItems = choices == items ? true : throw new JsonException($"The reply has {choices} items, and {items} were asked for.");
+            HasItems = choices > 0 && (items == 0 || choices == items) ? true : throw new JsonException($"The reply has {choices} items, and {items} were asked for.");
         return kind == ChatEventKind.Chunk && choices == 0 && usage ? ChatEventKind.UsageChunk : kind;
     }
 

@@ -73,6 +73,21 @@ public sealed class RouteStepKindsTests : IDisposable
     }
 
     [Theory]
+    [InlineData("""{"results":[{"flagged":true}]}""", null)]
+    [InlineData("""{"results":[{"flagged":true},{"flagged":false}]}""", null)]
+    [InlineData("""{"results":[]}""", "provider_malformed")]
+    public async Task For_parts_any_number_of_verdicts_will_do_but_none(string reply, string? error)
+    {
+        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, reply));
+        using var request = SampleCalls.Moderation("""{"model":"m","input":[{"type":"text","text":"x"},{"type":"text","text":"y"}]}""");
+        var call = SampleCalls.CallOf(request, null, _time, "moderations", SampleCalls.Target("one", 0, 0));
+
+        var failure = await Record.ExceptionAsync(() => RunAsync(call));
+
+        Assert.Equal(error, (failure as WireException)?.Code);
+    }
+
+    [Theory]
     [InlineData(0, 0, UsageSource.Provider)] // Free: on no bill.
     [InlineData(1, 2, UsageSource.Delivered)] // A moderation model that costs is charged by our count, never served at $0.
     public async Task A_moderation_has_no_usage_of_its_own(double price, long tokens, UsageSource source)
