@@ -8,7 +8,7 @@ using System.Text.Json.Nodes;
 namespace AiAspire.Evaluator.Targets;
 
 /// <summary>
-/// The OpenAI wire as an evaluation needs it: no streaming, no cache (<c>x-aiaspire-cache: no-store</c>, so that repeats are
+/// The OpenAI wire as an evaluation needs it: no streaming, no cache (<c>x-aiaspire-cache: off</c>, so that repeats are
 /// real), the suite's feature in <c>x-aiaspire-feature</c>, bounded retries on 408, 429 and 5xx and on broken connections.
 /// </summary>
 internal sealed class OpenAiClient(
@@ -142,7 +142,7 @@ internal sealed class OpenAiClient(
         var request = new HttpRequestMessage(method, new Uri(target.BaseAddress, path));
         if (target.ApiKey is { } key)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
-        request.Headers.Add("x-aiaspire-cache", "no-store");
+        request.Headers.Add("x-aiaspire-cache", "off");
         if (feature is not null)
             request.Headers.Add("x-aiaspire-feature", feature);
         return request;
