@@ -28,7 +28,11 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
             throw new WireException(403, "permission_error", "feature_not_in_tier", $"The feature '{call.Feature}' is not part of the tier '{entitlements.Tier}'.", "X-AiAspire-Feature");
         if (!targets.Any(Serves))
             throw NotSupported(request);
-        var priced = targets.Where(Serves).Select(t => (Target: t, Price: prices.Find(t))).Where(t => t.Price is not null).Select(t => new PricedTarget(t.Target, t.Price!)).ToList();
+        var priced = targets.Where(Serves)
+            .Select(t => (Target: t, Price: prices.Find(t)))
+            .Where(t => t.Price is not null)
+            .Select(t => new PricedTarget(t.Target, t.Price!))
+            .ToList();
         if (priced.Count == 0)
             throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it a Price in the catalog.", "model");
         var unsupported = priced.Select(t => providers.For(t.Target).FindUnsupported(request)).ToList();
