@@ -41,11 +41,12 @@ internal static class ChatDelivery
     }
 
     /// <summary>Gives a retry the answer of the request that did the work.</summary>
-    public static async Task ReplayAsync(HttpContext http, ChatRequest request, ReadOnlyMemory<byte> stored)
+    public static async Task ReplayAsync(HttpContext http, ModelRequest request, ReadOnlyMemory<byte> stored)
     {
         var (conversationId, events) = RecordedReply.Read(stored);
         http.Response.Headers[ReplayedHeader] = "true";
-        http.Response.Headers[ChatHeaders.Conversation] = conversationId.ToString();
+        if (conversationId is { } conversation)
+            http.Response.Headers[ChatHeaders.Conversation] = conversation.ToString();
         if (!request.Stream)
         {
             await WriteJsonAsync(http, events[^1].Json);

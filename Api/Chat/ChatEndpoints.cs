@@ -1,19 +1,12 @@
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
-using AiAspire.Api.Identity;
-using AiAspire.Core.Chat;
-using AiAspire.Core.Data;
-using AiAspire.Core.Encryption;
-using AiAspire.Core.Idempotency;
 using AiAspire.Core.Wire;
 
 namespace AiAspire.Api.Chat;
 
 internal static class ChatEndpoints
 {
-    private const string FeatureHeader = "X-AiAspire-Feature";
     private const string DefaultFeature = "chat";
-    private const int MaxFeatureLength = 64;
 
     public static void MapChat(this IEndpointRouteBuilder v1)
         => v1.MapPost("/chat/completions", CompleteAsync)
@@ -28,79 +21,6 @@ internal static class ChatEndpoints
             .ClaimsKeyItself()
             .WithTags("Chat");
 
-    private static async Task CompleteAsync(
-        HttpContext http, RequestCaller caller, ChatPipeline pipeline, IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time)
-    {
-        var started = (At: time.GetUtcNow(), Timestamp: time.GetTimestamp());
-        var body = await RequestBody.ReadAsync(http.Request, http.RequestAborted);
-        using var request = ChatRequest.Parse(body);
-        var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
-        var start = key is null
-            ? default
-            : await idempotency.BeginAsync(caller.Value, "POST /v1/chat/completions", key, body, RequestIds.Of(http), http.RequestAborted);
-        if (start.Replay is { } stored)
-        {
-            await ChatDelivery.ReplayAsync(http, request, stored);
-            return;
-        }
-
-        await using var claim = start.Claim;
-        var conversationId = ConversationOf(http.Request) ?? time.NewId();
-        var record = claim is null ? null : new RecordedReply(conversationId);
-        var cipher = claim is null ? null : await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, http.RequestAborted);
-        var call = new ChatCall
-        {
-            RequestId = RequestIds.Of(http),
-            Caller = caller.Value,
-            Request = request,
-            Feature = FeatureOf(http.Request),
-            Cache = CacheOf(http.Request),
-            ConversationId = conversationId,
-            StartedAt = started.At,
-            StartTimestamp = started.Timestamp,
-            AlsoSettle = claim is null ? null : batch => claim.AddCompletion(batch, cipher!, record!.Bytes),
-        };
-        // Who sends a key wants the answer even after losing the connection: the call goes on, and the retry gets what it brought.
-        // Without a key nobody will ask for it again, and the provider is told to stop at once.
-        var running = claim is null ? http.RequestAborted : CancellationToken.None;
-        var answered = false;
-        try
-        {
-            answered = await ChatDelivery.DeliverAsync(http, call, pipeline.RunAsync(call, running), record, time, running);
-        }
-        finally
-        {
-            // No effect, so a retry is the first request again.
-            if (claim is not null && !answered)
-                await claim.ReleaseAsync(CancellationToken.None);
-        }
-    }
-
-    private static string FeatureOf(HttpRequest request)
-    {
-        var feature = request.Headers[FeatureHeader].ToString();
-        if (feature.Length == 0)
-            return DefaultFeature;
-        return feature.Length <= MaxFeatureLength && feature.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.')
-            ? feature
-            : throw WireException.BadRequest($"{FeatureHeader} takes letters, digits, '-', '_' and '.', at most {MaxFeatureLength}.", FeatureHeader);
-    }
-
-    private static CacheUse CacheOf(HttpRequest request) => request.Headers[ChatHeaders.CacheHeader].ToString() switch
-    {
-        "" => CacheUse.Default,
-        "use" => CacheUse.Use,
-        "no-store" => CacheUse.Off,
-        _ => throw WireException.BadRequest($"{ChatHeaders.CacheHeader} takes 'use' or 'no-store'.", ChatHeaders.CacheHeader),
-    };
-
-    private static Guid? ConversationOf(HttpRequest request)
-    {
-        var header = request.Headers[ChatHeaders.Conversation].ToString();
-        if (header.Length == 0)
-            return null;
-        return Guid.TryParse(header, out var id)
-            ? id
-            : throw WireException.BadRequest($"{ChatHeaders.Conversation} must be a conversation's id (a UUID).", ChatHeaders.Conversation);
-    }
+    private static Task CompleteAsync(HttpContext http, ModelCalls calls)
+        => calls.RunAsync(http, "POST /v1/chat/completions", DefaultFeature, ChatRequest.Parse);
 }

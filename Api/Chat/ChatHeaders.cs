@@ -13,7 +13,8 @@ internal static class ChatHeaders
     public static void Write(HttpResponse response, ChatCall call, TimeProvider time)
     {
         var headers = response.Headers;
-        headers[Conversation] = call.ConversationId.ToString();
+        if (call.ConversationId is { } conversation)
+            headers[Conversation] = conversation.ToString();
         if (call.Limit is { } limit)
         {
             headers["x-ratelimit-limit-tokens"] = Text(limit.Limit);

@@ -8,20 +8,26 @@ namespace AiAspire.Api.Chat;
 /// <summary>Server-sent events as OpenAI frames them: <c>data: {json}</c>, a blank line, and <c>data: [DONE]</c> at the end.</summary>
 internal static class ChatSse
 {
-    /// <summary>Usage is always asked of the provider; who did not ask for it must not see it.</summary>
+    /// <summary>
+    /// Usage is always asked of the provider; who did not ask for it must not see it. Who did finds it null in every chunk but the last
+    /// (OpenAI API reference, <c>stream_options.include_usage</c>), also where the provider leaves it out.
+    /// </summary>
     /// <returns>False when nothing was written.</returns>
     public static bool WriteEvent(IBufferWriter<byte> target, ChatEvent chatEvent, bool includeUsage)
     {
         var json = chatEvent.Json.Span;
+        if (chatEvent.Kind == ChatEventKind.UsageChunk && !includeUsage)
+            return false;
+        var (start, end) = FindUsage(json);
         if (includeUsage)
         {
-            WriteData(target, json);
+            if (end > 0)
+                WriteData(target, json);
+            else
+                WriteWithNoUsage(target, json);
             return true;
         }
 
-        if (chatEvent.Kind == ChatEventKind.UsageChunk)
-            return false;
-        var (start, end) = FindUsage(json);
         target.Write("data: "u8);
         target.Write(json[..start]);
         target.Write(json[end..]);
@@ -58,6 +64,13 @@ internal static class ChatSse
     public static void WriteDone(IBufferWriter<byte> target) => target.Write("data: [DONE]\n\n"u8);
 
     public static void WriteError(IBufferWriter<byte> target, WireException exception) => WriteData(target, ErrorWriter.BodyOf(exception).Span);
+
+    private static void WriteWithNoUsage(IBufferWriter<byte> target, ReadOnlySpan<byte> json)
+    {
+        target.Write("data: "u8);
+        target.Write(json[..json.LastIndexOf((byte)'}')]);
+        target.Write(",\"usage\":null}\n\n"u8);
+    }
 
     private static void WriteData(IBufferWriter<byte> target, ReadOnlySpan<byte> json)
     {

@@ -60,7 +60,8 @@ public sealed class CacheStep(ReplyCache cache, CacheMetrics metrics, IOptions<C
             }
 
             // What a filter cut short may pass the next time; all else that came to its end is kept.
-            if (bytes <= _options.MaxReplyBytes && call.Served is { Outcome: AttemptOutcome.Succeeded } served && call.Reply.FinishReason is not (null or "content_filter"))
+            var whole = call.Reply.HasItems || call.Reply.FinishReason is not (null or "content_filter");
+            if (bytes <= _options.MaxReplyBytes && call.Served is { Outcome: AttemptOutcome.Succeeded } served && whole)
                 await cache.KeepAsync(key, served.Target.Target.Provider, served.Target.Target.Model.Id, served.Cost, call.Request.Stream ? ReplyFolding.Fold(events) : events[0]);
         }
         finally
@@ -74,6 +75,7 @@ public sealed class CacheStep(ReplyCache cache, CacheMetrics metrics, IOptions<C
     {
         ReadOnlyMemory<byte> completion = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(kept.Completion).ToArray();
         var events = call.Request.Stream ? ReplyFolding.Unfold(completion) : [new ChatEvent(ChatEventKind.Completion, completion)];
+        call.Reply = call.Request.NewTally();
         foreach (var reply in events)
         {
             call.Reply.Read(reply.Json.Span, reply.Kind);

@@ -10,9 +10,9 @@ public sealed class RecordedReply
     private const int HeaderBytes = 16;
     private readonly ArrayBufferWriter<byte> _bytes = new();
 
-    public RecordedReply(Guid conversationId)
+    public RecordedReply(Guid? conversationId)
     {
-        conversationId.TryWriteBytes(_bytes.GetSpan(HeaderBytes));
+        (conversationId ?? Guid.Empty).TryWriteBytes(_bytes.GetSpan(HeaderBytes));
         _bytes.Advance(HeaderBytes);
     }
 
@@ -28,7 +28,7 @@ public sealed class RecordedReply
         _bytes.Advance(5 + chatEvent.Json.Length);
     }
 
-    public static (Guid ConversationId, IReadOnlyList<ChatEvent> Events) Read(ReadOnlyMemory<byte> bytes)
+    public static (Guid? ConversationId, IReadOnlyList<ChatEvent> Events) Read(ReadOnlyMemory<byte> bytes)
     {
         var conversation = new Guid(bytes.Span[..HeaderBytes]);
         var events = new List<ChatEvent>();
@@ -39,6 +39,6 @@ public sealed class RecordedReply
             rest = rest[(5 + length)..];
         }
 
-        return (conversation, events);
+        return (conversation == Guid.Empty ? null : conversation, events);
     }
 }

@@ -12,6 +12,7 @@ namespace AiAspire.Core.Conversations;
 public sealed class NewMessages
 {
     private readonly ChatCall _call;
+    private readonly Guid _conversationId;
     private readonly DateTime _at;
     private readonly Guid[] _ids;
     private readonly string[] _roles;
@@ -22,12 +23,13 @@ public sealed class NewMessages
     /// The caller sends the whole history each time, as OpenAI's wire has it: only what came after the last answer is new. The answer
     /// is stored with the model version that gave it, also when it was cut short.
     /// </summary>
-    public NewMessages(ChatCall call, ContentCipher cipher, TimeProvider time)
+    public NewMessages(ChatCall call, JsonElement messages, ContentCipher cipher, TimeProvider time)
     {
         _call = call;
         _at = time.GetUtcNow().UtcDateTime;
-        var first = FirstNewMessage(call.Request.Messages);
-        var asked = call.Request.Messages.GetArrayLength() - first;
+        _conversationId = call.ConversationId!.Value;
+        var first = FirstNewMessage(messages);
+        var asked = messages.GetArrayLength() - first;
         var count = asked + (call.Reply.HasContent ? 1 : 0);
         (_ids, _roles, _contents, _models) = (new Guid[count], new string[count], new byte[count][], new string?[count]);
         for (var i = 0; i < count; i++)
@@ -35,7 +37,7 @@ public sealed class NewMessages
         // Ids of one millisecond have no order of their own; sorted, they keep the order of the messages.
         Array.Sort(_ids);
         var position = -first;
-        foreach (var message in call.Request.Messages.EnumerateArray())
+        foreach (var message in messages.EnumerateArray())
         {
             if (position >= 0)
                 Set(position, message.GetProperty("role"u8).GetString()!, JsonMarshal.GetRawUtf8Value(message));
@@ -60,7 +62,7 @@ public sealed class NewMessages
         foreach (var messages in added)
         {
             var call = messages._call;
-            last[(call.Caller.TenantId, call.Caller.UserId, call.ConversationId)] = messages;
+            last[(call.Caller.TenantId, call.Caller.UserId, messages._conversationId)] = messages;
         }
 
         // In one order everywhere, so that two writers cannot wait for each other.
@@ -76,7 +78,7 @@ public sealed class NewMessages
             {
                 Parameter.Column(rows, static m => m._call.Caller.TenantId),
                 Parameter.Column(rows, static m => m._call.Caller.UserId),
-                Parameter.Column(rows, static m => m._call.ConversationId),
+                Parameter.Column(rows, static m => m._conversationId),
                 Parameter.Column(rows, static m => m._call.Feature),
                 Parameter.Column(rows, static m => m._at),
             },
@@ -104,7 +106,7 @@ public sealed class NewMessages
             {
                 Parameter.Column(rows, static r => r.Of._call.Caller.TenantId),
                 Parameter.Column(rows, static r => r.Of._call.Caller.UserId),
-                Parameter.Column(rows, static r => r.Of._call.ConversationId),
+                Parameter.Column(rows, static r => r.Of._conversationId),
                 Parameter.Column(rows, static r => r.Of._call.RequestId),
                 Parameter.Column(rows, static r => r.Of._at),
                 Parameter.Column(rows, static r => r.Of._ids[r.Index]),

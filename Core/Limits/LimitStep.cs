@@ -81,7 +81,8 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         if (window.Budget is not null)
             alarms.Refused(window, call);
         var wait = window.Ends - time.GetUtcNow();
-        var needs = window.Unit == LimitUnit.Tokens ? $"about {call.EstimatedInput} tokens for its input alone" : "more for its input and a short answer";
+        var needs = window.Unit == LimitUnit.Tokens ? $"about {call.EstimatedInput} tokens for its input alone"
+            : call.OutputCap > 0 ? "more for its input and a short answer" : "more for its input";
         return new WireException(
             429,
             // As OpenAI has it: a rate passes, a quota is a matter of money.

@@ -41,6 +41,24 @@ public sealed class TokenCounter
         return (weight / WordBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
     }
 
+    /// <summary>As <see cref="EstimateInput"/>, for what embeddings and moderations take: a text, texts, token arrays or content parts.</summary>
+    public static long EstimateTexts(JsonElement input)
+    {
+        if (input.ValueKind == JsonValueKind.Number)
+            return 1;
+        if (input.ValueKind == JsonValueKind.Array)
+        {
+            long tokens = 0;
+            foreach (var item in input.EnumerateArray())
+                tokens += EstimateTexts(item);
+            return tokens;
+        }
+
+        long weight = 0, images = 0;
+        Measure(input, isUrl: false, ref weight, ref images);
+        return ((weight + WordBytesPerToken - 1) / WordBytesPerToken) + (images * TokensPerImage);
+    }
+
     private static void Measure(JsonElement value, bool isUrl, ref long weight, ref long images)
     {
         switch (value.ValueKind)
@@ -99,6 +117,15 @@ public sealed class TokenCounter
 
         return tokens;
     }
+
+    /// <summary>The tokens of a text, texts, token arrays or content parts.</summary>
+    public long CountTexts(JsonElement input) => input.ValueKind switch
+    {
+        JsonValueKind.String => Count(input.GetString()!),
+        JsonValueKind.Number => 1,
+        JsonValueKind.Array => input.EnumerateArray().Sum(CountTexts),
+        _ => CountPart(input),
+    };
 
     // A part of another shape is for the provider to refuse, not for us to stumble over.
     private long CountPart(JsonElement part)

@@ -13,7 +13,9 @@ namespace AiAspire.Core.Providers;
 /// </summary>
 public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFactory clients, TimeProvider time) : IChatProvider
 {
-    public string? FindUnsupported(ChatRequest request) => ChatClientRequest.FindUnsupported(request) ?? binding.FindUnsupported(request);
+    public bool Serves(ModelKind kind) => kind == ModelKind.Chat;
+
+    public string? FindUnsupported(ModelRequest request) => ChatClientRequest.FindUnsupported((ChatRequest)request) ?? binding.FindUnsupported((ChatRequest)request);
 
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -51,7 +53,8 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
     {
         try
         {
-            return (ChatClientRequest.Messages(call.Request), ChatClientRequest.Options(call.Request, upstreamModel, call.OutputCap));
+            var request = (ChatRequest)call.Request;
+            return (ChatClientRequest.Messages(request), ChatClientRequest.Options(request, upstreamModel, call.OutputCap));
         }
         catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or ArgumentException or FormatException or System.Text.Json.JsonException)
         {

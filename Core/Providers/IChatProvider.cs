@@ -1,3 +1,4 @@
+using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 
 namespace AiAspire.Core.Providers;
@@ -5,8 +6,11 @@ namespace AiAspire.Core.Providers;
 /// <summary>Calls one provider for one attempt.</summary>
 public interface IChatProvider
 {
+    /// <summary>Whether its wire has requests of this kind at all.</summary>
+    bool Serves(ModelKind kind);
+
     /// <summary>The first field of the request that this provider cannot carry; null when it carries all. Nothing is dropped silently.</summary>
-    string? FindUnsupported(ChatRequest request);
+    string? FindUnsupported(ModelRequest request);
 
     /// <summary>
     /// Sends the request and yields the reply's events, reading each into <see cref="ChatCall.Reply"/>. The enumeration ends normally

@@ -18,7 +18,9 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
 {
     private static readonly byte[] Done = "[DONE]"u8.ToArray();
 
-    public string? FindUnsupported(ChatRequest request) => null;
+    public bool Serves(ModelKind kind) => true;
+
+    public string? FindUnsupported(ModelRequest request) => null;
 
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -66,7 +68,7 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
         var target = attempt.Target.Target;
         var body = new ArrayBufferWriter<byte>(call.Request.Bytes + 256);
         call.Request.WriteUpstream(body, target.UpstreamModel, call.OutputCap, target.Settings.MaxTokensField);
-        var request = new HttpRequestMessage(HttpMethod.Post, ProviderAddress.Of(target.Settings, "chat/completions"))
+        var request = new HttpRequestMessage(HttpMethod.Post, ProviderAddress.Of(target.Settings, call.Request.Path))
         {
             Content = new ReadOnlyMemoryContent(body.WrittenMemory) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
             Version = HttpVersion.Version11,
@@ -126,7 +128,7 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
         }
         catch (JsonException e)
         {
-            throw new ProviderException("malformed", "The provider sent something that is not a chat completion.", status, e);
+            throw new ProviderException("malformed", "The provider sent something that is not a reply to the request.", status, e);
         }
 
         return reply.SawError

@@ -26,19 +26,38 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
             throw WireException.ModelNotFound(request.Model);
         if (!entitlements.AllowsFeature(call.Feature))
             throw new WireException(403, "permission_error", "feature_not_in_tier", $"The feature '{call.Feature}' is not part of the tier '{entitlements.Tier}'.", "X-AiAspire-Feature");
-        if (targets[0].Model.Kind != ModelKind.Chat)
-            throw WireException.BadRequest($"The model `{request.Model}` is not a chat model.", "model", "model_not_supported");
-        var priced = targets.Select(t => (Target: t, Price: prices.Find(t))).Where(t => t.Price is not null).Select(t => new PricedTarget(t.Target, t.Price!)).ToList();
+        if (!targets.Any(Serves))
+            throw NotSupported(request);
+        var priced = targets.Where(Serves)
+            .Select(t => (Target: t, Price: prices.Find(t)))
+            .Where(t => t.Price is not null)
+            .Select(t => new PricedTarget(t.Target, t.Price!))
+            .ToList();
         if (priced.Count == 0)
             throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it a Price in the catalog.", "model");
         var unsupported = priced.Select(t => providers.For(t.Target).FindUnsupported(request)).ToList();
         call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
         if (call.Route.Count == 0)
             throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
-        call.EstimatedInput = TokenCounter.EstimateInput(request.Json);
+        call.EstimatedInput = request.EstimateInput();
+        // What else there is has no output, and its context is each item's own.
+        if (request.Kind != ModelKind.Chat)
+            return;
         CheckContext(call);
         call.OutputCap = Math.Min(request.MaxOutputTokens ?? entitlements.DefaultMaxOutputTokens, call.Route.Min(t => t.Target.Model.MaxOutputTokens));
+
+        bool Serves(ModelTarget target) => target.Model.Kind == request.Kind && providers.For(target).Serves(request.Kind);
     }
+
+    private static WireException NotSupported(ModelRequest request) => WireException.BadRequest(
+        $"The model `{request.Model}` does not serve /v1/{request.Path}: that takes a model for {request.Kind switch
+        {
+            ModelKind.Embedding => "embeddings",
+            ModelKind.Moderation => "moderation",
+            _ => "chat",
+        }}.",
+        "model",
+        "model_not_supported");
 
     /// <summary>A prompt that surely exceeds every target is refused before money is reserved for it; the provider's own count decides the rest.</summary>
     private static void CheckContext(ChatCall call)

@@ -14,13 +14,20 @@ internal static class AttemptTracing
     public static Activity? Start(ChatCall call, Attempt attempt)
     {
         var target = attempt.Target.Target;
-        var activity = Source.StartActivity($"chat {target.UpstreamModel}", ActivityKind.Client);
+        // The conventions have no word for a moderation.
+        var operation = call.Request.Kind switch
+        {
+            ModelKind.Embedding => "embeddings",
+            ModelKind.Moderation => "moderation",
+            _ => "chat",
+        };
+        var activity = Source.StartActivity($"{operation} {target.UpstreamModel}", ActivityKind.Client);
         if (activity is null)
             return null;
-        activity.SetTag("gen_ai.operation.name", "chat");
+        activity.SetTag("gen_ai.operation.name", operation);
         activity.SetTag("gen_ai.provider.name", target.Settings.Wire == ProviderWire.Anthropic ? "anthropic" : "openai");
         activity.SetTag("gen_ai.request.model", target.UpstreamModel);
-        activity.SetTag("gen_ai.request.max_tokens", call.OutputCap);
+        activity.SetTag("gen_ai.request.max_tokens", call.OutputCap > 0 ? call.OutputCap : null);
         activity.SetTag("gen_ai.request.stream", call.Request.Stream);
         activity.SetTag("gen_ai.conversation.id", call.ConversationId);
         activity.SetTag("server.address", target.Settings.BaseAddress!.Host);

@@ -106,7 +106,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
             OpenedAt = now,
             LeaseUntil = now + openAttempts.Lease,
         };
-        call.Reply = new ReplyTally();
+        call.Reply = call.Request.NewTally();
         await openAttempts.OpenAsync(call, attempt);
         attempt.StartTimestamp = time.GetTimestamp();
         call.Attempts.Add(attempt);
@@ -137,14 +137,16 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
             // An error status: the provider did no work and bills none.
             (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);
         }
-        else if (reply.HasContent)
+        else if (call.Request.Kind == ModelKind.Moderation && attempt.Target.Price is { Input: 0, Output: 0 })
         {
-            var output = tokens.Count(reply.Text) + ((reply.DeliveredBytes - reply.Text.Length) / 4);
-            (attempt.Usage, attempt.UsageSource) = (new TokenUsage(tokens.CountInput(call.Request.Messages), 0, 0, output, 0), UsageSource.Delivered);
+            // Its reply has no usage, and what is free is on no bill.
+            (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);
         }
         else
         {
-            (attempt.Usage, attempt.UsageSource) = (new TokenUsage(tokens.CountInput(call.Request.Messages), 0, 0, 0, 0), UsageSource.Estimate);
+            var output = tokens.Count(reply.Text) + ((reply.DeliveredBytes - reply.Text.Length) / 4);
+            (attempt.Usage, attempt.UsageSource) = (
+                new TokenUsage(call.Request.CountInput(tokens), 0, 0, output, 0), reply.HasContent ? UsageSource.Delivered : UsageSource.Estimate);
         }
 
         admission.Used = attempt.Usage.Total;

@@ -36,7 +36,7 @@ public sealed class ChatCall
 
     public required Caller Caller { get; init; }
 
-    public required ChatRequest Request { get; init; }
+    public required ModelRequest Request { get; init; }
 
     public CallPurpose Purpose { get; init; }
 
@@ -45,8 +45,8 @@ public sealed class ChatCall
 
     public required DateTimeOffset StartedAt { get; init; }
 
-    /// <summary>The conversation this belongs to; a new one when the caller named none.</summary>
-    public required Guid ConversationId { get; init; }
+    /// <summary>The conversation this belongs to; a new one when the caller named none. Null for a request that is no part of one.</summary>
+    public required Guid? ConversationId { get; init; }
 
     /// <summary>Monotonic, for durations.</summary>
     public long StartTimestamp { get; init; }

@@ -1,116 +1,37 @@
 using System.Buffers;
 using System.Text.Json;
-using System.Text.Unicode;
+using AiAspire.Core.Models;
 
 namespace AiAspire.Core.Wire;
 
-/// <summary>
-/// A chat completion request (OpenAI API reference, "Create chat completion"): what policy needs to know, beside the JSON as it came.
-/// What is not policy's is forwarded byte for byte, fields we have never heard of included.
-/// </summary>
-public sealed class ChatRequest : IDisposable
+/// <summary>A chat completion request (OpenAI API reference, "Create chat completion").</summary>
+public sealed class ChatRequest : ModelRequest
 {
-    // Of two fields with one name, we might check the one and a provider obey the other.
-    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
-
-    private readonly JsonDocument _document;
-
     private ChatRequest(JsonDocument document)
+        : base(document)
     {
-        _document = document;
     }
 
-    public JsonElement Json => _document.RootElement;
+    public override ModelKind Kind => ModelKind.Chat;
 
-    public required string Model { get; init; }
+    public override string Path => "chat/completions";
 
     public required JsonElement Messages { get; init; }
 
-    public bool Stream { get; init; }
-
-    /// <summary><c>stream_options.include_usage</c>: the caller wants the last chunk with the usage.</summary>
-    public bool IncludeUsage { get; init; }
-
-    /// <summary>The larger of <c>max_tokens</c> and <c>max_completion_tokens</c>, since a provider may obey either.</summary>
-    public int? MaxOutputTokens { get; init; }
-
-    /// <summary>How many answers were asked for.</summary>
-    public int Choices { get; init; } = 1;
-
-    /// <summary><c>user</c>: the caller's name for the end user.</summary>
-    public string? User { get; init; }
-
-    /// <summary>UTF-8 bytes of the whole request.</summary>
-    public required int Bytes { get; init; }
-
     /// <exception cref="WireException">400, naming the field at fault.</exception>
     public static ChatRequest Parse(ReadOnlyMemory<byte> body)
-    {
-        if (body.IsEmpty)
-            throw WireException.BadRequest("The request body is empty. Send a JSON object with `model` and `messages`.", null);
-        CheckText(body.Span);
-        JsonDocument document;
-        try
-        {
-            document = JsonDocument.Parse(body, Strict);
-        }
-        catch (JsonException e)
-        {
-            throw NotJson(e);
-        }
+        => Read(body, "`model` and `messages`", document => Validate(document, body.Length));
 
-        try
-        {
-            return Validate(document, body.Length);
-        }
-        catch
-        {
-            document.Dispose();
-            throw;
-        }
-    }
+    public override long EstimateInput() => TokenCounter.EstimateInput(Json);
 
-    /// <summary>The JSON parser lets broken text through until a string is read, which would be in the middle of the call.</summary>
-    private static void CheckText(ReadOnlySpan<byte> body)
-    {
-        if (!Utf8.IsValid(body))
-            throw WireException.BadRequest("The request body is not valid UTF-8.", null, "invalid_json");
-        // Half of a surrogate pair can only come as an escape: \uD800 to \uDFFF.
-        if (body.IndexOf("\\ud"u8) < 0 && body.IndexOf("\\uD"u8) < 0)
-            return;
-        var reader = new Utf8JsonReader(body);
-        try
-        {
-            while (reader.Read())
-            {
-                if (reader.ValueIsEscaped)
-                    reader.GetString();
-            }
-        }
-        catch (JsonException e)
-        {
-            throw NotJson(e);
-        }
-        catch (InvalidOperationException)
-        {
-            throw WireException.BadRequest($"The request body holds half of a surrogate pair in the string that ends at byte {reader.BytesConsumed}; text must be whole Unicode characters.", null, "invalid_json");
-        }
-    }
-
-    private static WireException NotJson(JsonException e)
-        => WireException.BadRequest($"The request body is not valid JSON: {e.Message}", null, "invalid_json");
+    public override long CountInput(TokenCounter tokens) => tokens.CountInput(Messages);
 
     private static ChatRequest Validate(JsonDocument document, int bytes)
     {
         var root = document.RootElement;
-        if (root.ValueKind != JsonValueKind.Object)
-            throw WireException.BadRequest("The request body must be a JSON object.", null);
         var field = new RequestFields(root);
-        var model = field.String("model");
-        if (string.IsNullOrWhiteSpace(model))
-            throw WireException.BadRequest("You must provide a model.", "model", "missing_required_parameter");
-        if (!root.TryGetProperty("messages", out var messages))
-            throw WireException.BadRequest("Missing required parameter: 'messages'.", "messages", "missing_required_parameter");
+        var model = RequiredModel(field);
+        var messages = Required(root, "messages");
         CheckMessages(messages);
         field.Number("temperature", 0, 2);
         field.Number("top_p", 0, 1);
@@ -134,6 +55,7 @@ public sealed class ChatRequest : IDisposable
             Messages = messages,
             Stream = stream,
             IncludeUsage = includeUsage,
+            // The larger of the two, since a provider may obey either.
             MaxOutputTokens = maxTokens is null ? maxCompletionTokens : Math.Max(maxTokens.Value, maxCompletionTokens ?? 0),
             Choices = field.Integer("n", 1, 128) ?? 1,
             User = field.String("user"),
@@ -165,14 +87,10 @@ public sealed class ChatRequest : IDisposable
     }
 
     /// <summary>
-    /// The request as it goes to a provider that speaks the same wire: the same JSON but for the model's name, the output cap, usage
-    /// always asked for in streams, and nothing stored on the provider's side unless the caller asked for it.
+    /// The same JSON but for the model's name, the output cap, usage always asked for in streams, and nothing stored on the provider's
+    /// side unless the caller asked for it.
     /// </summary>
-    /// <param name="target">Takes the UTF-8 JSON.</param>
-    /// <param name="upstreamModel">The provider's name of the model.</param>
-    /// <param name="outputCap">Most output tokens per choice that were reserved for.</param>
-    /// <param name="capField">The field for the cap when the caller named none.</param>
-    public void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, string capField)
+    public override void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, string capField)
     {
         using var writer = new Utf8JsonWriter(target, new JsonWriterOptions { SkipValidation = true });
         writer.WriteStartObject();
@@ -197,8 +115,7 @@ public sealed class ChatRequest : IDisposable
             }
             else
             {
-                writer.WritePropertyName(property.Name);
-                writer.WriteRawValue(JsonText(property.Value), skipInputValidation: true);
+                WriteAsItCame(writer, property);
             }
         }
 
@@ -224,9 +141,4 @@ public sealed class ChatRequest : IDisposable
         writer.WriteBoolean("include_usage"u8, true);
         writer.WriteEndObject();
     }
-
-    // The bytes as they came: a number such as 1e-7 or 1.50 must not be written another way.
-    private static ReadOnlySpan<byte> JsonText(JsonElement value) => System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value);
-
-    public void Dispose() => _document.Dispose();
 }

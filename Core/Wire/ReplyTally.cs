@@ -4,11 +4,26 @@ using AiAspire.Core.Models;
 
 namespace AiAspire.Core.Wire;
 
+/// <summary>The field in which a reply holds what was asked for.</summary>
+public enum ReplyList
+{
+    /// <summary>Of chat.</summary>
+    Choices,
+
+    /// <summary>Of embeddings.</summary>
+    Data,
+
+    /// <summary>Of moderations.</summary>
+    Results,
+}
+
 /// <summary>
 /// What a reply has said so far: read off each event on its way to the caller. Holds the text of the first choice (for the
 /// conversation), whether anything was delivered, how it ended, and the usage once reported.
 /// </summary>
-public sealed class ReplyTally
+/// <param name="list">Where what was asked for stands.</param>
+/// <param name="items">How much of it was asked for; 0: one or more. Chat has no such number.</param>
+public sealed class ReplyTally(ReplyList list = ReplyList.Choices, int items = 0)
 {
     private readonly ArrayBufferWriter<byte> _text = new();
 
@@ -18,7 +33,10 @@ public sealed class ReplyTally
     /// <summary>UTF-8 bytes of every text, tool argument and refusal of every choice, for counting what was delivered.</summary>
     public long DeliveredBytes { get; private set; }
 
-    public bool HasContent => DeliveredBytes > 0 || HasToolCall;
+    public bool HasContent => DeliveredBytes > 0 || HasToolCall || HasItems;
+
+    /// <summary>The vectors or verdicts have come.</summary>
+    public bool HasItems { get; private set; }
 
     public bool HasToolCall { get; private set; }
 
@@ -73,10 +91,10 @@ public sealed class ReplyTally
                 reader.Read();
                 Model ??= reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
             }
-            else if (reader.ValueTextEquals("choices"u8))
+            else if (reader.ValueTextEquals(ListName))
             {
                 reader.Read();
-                choices = ReadChoices(ref reader);
+                choices = list == ReplyList.Choices ? ReadChoices(ref reader) : ReadItems(ref reader);
             }
             else if (reader.ValueTextEquals("usage"u8))
             {
@@ -98,8 +116,33 @@ public sealed class ReplyTally
         if (reader.Read())
             throw new JsonException("Something follows the event's object.");
         if (choices < 0 && !SawError)
-            throw new JsonException("An event of the reply has no 'choices'.");
+            throw new JsonException($"An event of the reply has no '{list}'.");
+        if (list != ReplyList.Choices && !SawError)
+            HasItems = choices > 0 && (items == 0 || choices == items) ? true : throw new JsonException($"The reply has {choices} items, and {items} were asked for.");
         return kind == ChatEventKind.Chunk && choices == 0 && usage ? ChatEventKind.UsageChunk : kind;
+    }
+
+    private ReadOnlySpan<byte> ListName => list switch
+    {
+        ReplyList.Data => "data"u8,
+        ReplyList.Results => "results"u8,
+        _ => "choices"u8,
+    };
+
+    private static int ReadItems(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.StartArray)
+            throw new JsonException("The items of the reply are not an array.");
+        var count = 0;
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
+        {
+            if (reader.TokenType != JsonTokenType.StartObject)
+                throw new JsonException("An item of the reply is not an object.");
+            reader.Skip();
+            count++;
+        }
+
+        return count;
     }
 
     private int ReadChoices(ref Utf8JsonReader reader)

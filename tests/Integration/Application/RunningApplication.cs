@@ -16,7 +16,7 @@ public sealed class RunningApplication : IAsyncLifetime
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(3);
 
     /// <summary>
-    /// Further providers over the same Simulator: one with a rate limit and time limits of a second, one without a key. Single faults
+    /// Further providers: over the same Simulator one with a rate limit and time limits of a second and one without a key, and one that is down. Single faults
     /// that other tests inject must open no breaker, and an open one is to close soon.
     /// </summary>
     private static readonly string[] Routing =
@@ -27,6 +27,9 @@ public sealed class RunningApplication : IAsyncLifetime
             "Models:1:Id=quick-reasoning", "Models:1:UpstreamModel=sim-reasoning", "Models:1:Price:Input=2", "Models:1:Price:CachedInput=0.5", "Models:1:Price:Output=8",
             "Models:2:Id=stormy", "Models:2:UpstreamModel=sim-large", "Models:2:Price:Input=2.5", "Models:2:Price:CachedInput=1.25", "Models:2:Price:Output=10"),
         .. Provider("sim-rotating", "rotating-large", "sim-large"),
+        // Nobody listens there.
+        .. Provider("sim-gone", "gone-embedding", "sim-embedding", "ApiKey=sim-key-gone", "BaseAddress=http://127.0.0.1:9/v1", "Models:0:Kind=Embedding"),
+        "--Aliases:embeddings-anywhere:0=gone-embedding", "--Aliases:embeddings-anywhere:1=sim-embedding",
         "--Aliases:limited:0=limited-small", "--Aliases:limited:1=sim-anthropic-small", "--Aliases:quick:0=quick-reasoning", "--Aliases:quick:1=sim-anthropic-small",
         "--Aliases:storm:0=stormy", "--Aliases:storm:1=sim-anthropic-small",
     ];

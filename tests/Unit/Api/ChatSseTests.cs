@@ -22,6 +22,12 @@ public sealed class ChatSseTests
     [InlineData("""{"choices":[{"delta":{"content":"usage"}}],"service_tier":"usage"}""", """{"choices":[{"delta":{"content":"usage"}}],"service_tier":"usage"}""")]
     public void Who_did_not_ask_sees_no_usage_and_all_the_rest(string sent, string expected) => Assert.Equal($"data: {expected}\n\n", Write(sent, includeUsage: false));
 
+    [Theory]
+    [InlineData("""{"id":"c","choices":[]}""", """{"id":"c","choices":[],"usage":null}""")]
+    [InlineData("""{"choices":[{"usage":1,"delta":{"content":"}"}}] } """, """{"choices":[{"usage":1,"delta":{"content":"}"}}] ,"usage":null}""")]
+    [InlineData("""{"usage":null,"choices":[]}""", """{"usage":null,"choices":[]}""")]
+    public void Who_asked_sees_it_null_until_it_is_known(string sent, string expected) => Assert.Equal($"data: {expected}\n\n", Write(sent, includeUsage: true));
+
     [Fact]
     public void The_rest_of_an_event_is_never_touched()
         => Gen.Select(JsonTexts.Fields(3), JsonTexts.Value(2), Gen.Int[0, 4]).Sample((others, usage, place) =>

@@ -38,12 +38,12 @@ internal static class SampleCalls
         return new PricedTarget(new ModelTarget(name, provider, new ModelOptions { Id = $"{name}-model", MaxOutputTokens = maxOutput, RequestsPerMinute = requestsPerMinute, TokensPerMinute = tokensPerMinute }), Price(name, input, output));
     }
 
-    public static ModelPrice Price(string provider, decimal input, decimal output, decimal? cached = null, decimal? write = null) => new()
+    public static ModelPrice Price(string provider, decimal input, decimal output, decimal? cached = null, decimal? write = null, string? model = null) => new()
     {
         TenantId = TenantScope.PlatformTenantId,
         PriceId = Id(),
         Provider = provider,
-        UpstreamModel = $"{provider}-model",
+        UpstreamModel = model ?? $"{provider}-model",
         EffectiveFrom = Now.AddDays(-1),
         Input = input,
         CachedInput = cached ?? input,
@@ -51,25 +51,32 @@ internal static class SampleCalls
         Output = output,
     };
 
+    public static EmbeddingRequest Embedding(string json) => EmbeddingRequest.Parse(Encoding.UTF8.GetBytes(json));
+
+    public static ModerationRequest Moderation(string json, string? defaultModel = null) => ModerationRequest.Parse(Encoding.UTF8.GetBytes(json), defaultModel);
+
     public static ChatRequest Request(string json) => ChatRequest.Parse(Encoding.UTF8.GetBytes(json));
 
     public static ChatCall Call(string? json = null, Caller? caller = null, FakeTimeProvider? time = null, params PricedTarget[] route)
         => Call(json, caller, time, "chat", route);
 
     public static ChatCall Call(string? json, Caller? caller, FakeTimeProvider? time, string feature, params PricedTarget[] route)
+        => CallOf(Request(json ?? """{"model":"one-model","messages":[{"role":"user","content":"Say hello to the world, please."}]}"""), caller, time, feature, route);
+
+    public static ChatCall CallOf(ModelRequest request, Caller? caller, FakeTimeProvider? time, string feature, params PricedTarget[] route)
     {
         time ??= Time();
         return new ChatCall
         {
             RequestId = Id(),
             Caller = caller ?? Caller(),
-            Request = Request(json ?? """{"model":"one-model","messages":[{"role":"user","content":"Say hello to the world, please."}]}"""),
+            Request = request,
             Feature = feature,
-            ConversationId = Id(),
+            ConversationId = request is ChatRequest ? Id() : null,
             StartedAt = time.GetUtcNow(),
             StartTimestamp = time.GetTimestamp(),
             Route = route,
-            OutputCap = 256,
+            OutputCap = request is ChatRequest ? 256 : 0,
             EstimatedInput = 20,
         };
     }

@@ -17,7 +17,7 @@ public sealed class AdmitStepTests : IDisposable
     {
         _providers = new FakeProviders(_time);
         _prices = new PriceBook(null!, _time);
-        _prices.Hold([SampleCalls.Price("one", 1, 1), SampleCalls.Price("two", 1, 1)]);
+        _prices.Hold([SampleCalls.Price("one", 1, 1), SampleCalls.Price("two", 1, 1), SampleCalls.Price("one", 1, 0, model: "embedder")]);
     }
 
     public void Dispose() => _providers.Dispose();
@@ -95,6 +95,30 @@ public sealed class AdmitStepTests : IDisposable
     public async Task A_model_that_does_not_chat_is_refused()
         => Assert.Equal((400, "model_not_supported"), await Status("""{"model":"embedder","messages":[{"role":"user","content":"a"}]}"""));
 
+    [Fact]
+    public async Task An_embedding_goes_to_the_embedding_models_of_an_alias_that_speak_its_wire_and_has_no_output()
+    {
+        using var request = SampleCalls.Embedding("""{"model":"mixed","input":["one","two"]}""");
+        var call = await AdmitAsync(request);
+
+        Assert.Equal(["embedder"], call.Route.Select(t => t.Target.Model.Id));
+        Assert.Equal(0, call.OutputCap);
+        Assert.Equal(2, call.EstimatedInput);
+    }
+
+    [Theory]
+    [InlineData("one-model")]
+    [InlineData("two-embedder")] // Anthropic's wire has no embeddings, whatever configuration says.
+    public async Task A_model_that_does_not_embed_is_refused_by_name(string model)
+    {
+        using var request = SampleCalls.Embedding($$"""{"model":"{{model}}","input":"x"}""");
+
+        var refusal = await Assert.ThrowsAsync<WireException>(() => AdmitAsync(request));
+
+        Assert.Equal((400, "model_not_supported", "model"), (refusal.Status, refusal.Code, refusal.Param));
+        Assert.Contains("/v1/embeddings", refusal.Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(null, 1024)]
     [InlineData(10, 10)]
@@ -121,19 +145,21 @@ public sealed class AdmitStepTests : IDisposable
     private Task<WireException> RefusedAsync(string json, Entitlements? entitlements = null)
         => Assert.ThrowsAsync<WireException>(() => AdmitAsync(json, entitlements));
 
-    private async Task<ChatCall> AdmitAsync(string json, Entitlements? entitlements = null)
+    private Task<ChatCall> AdmitAsync(string json, Entitlements? entitlements = null) => AdmitAsync(SampleCalls.Request(json), entitlements);
+
+    private async Task<ChatCall> AdmitAsync(ModelRequest request, Entitlements? entitlements = null)
     {
         var catalog = new CatalogOptions
         {
             Providers =
             {
                 ["one"] = Provider(ProviderWire.OpenAI, new ModelOptions { Id = "one-model", MaxOutputTokens = 4096 }, new ModelOptions { Id = "embedder", Kind = ModelKind.Embedding }),
-                ["two"] = Provider(ProviderWire.Anthropic, new ModelOptions { Id = "two-model" }),
+                ["two"] = Provider(ProviderWire.Anthropic, new ModelOptions { Id = "two-model" }, new ModelOptions { Id = "two-embedder", Kind = ModelKind.Embedding }),
             },
-            Aliases = { ["both"] = ["one-model", "two-model"] },
+            Aliases = { ["both"] = ["one-model", "two-model"], ["mixed"] = ["two-model", "two-embedder", "embedder"] },
         };
         var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat, static () => 0);
-        var call = SampleCalls.Call(json, SampleCalls.Caller(entitlements), _time);
+        var call = SampleCalls.CallOf(request, SampleCalls.Caller(entitlements), _time, "chat");
         await SampleCalls.CollectAsync(step.InvokeAsync(call, static (_, _) => AsyncEnumerable.Empty<ChatEvent>(), TestContext.Current.CancellationToken));
         return call;
     }

@@ -1,0 +1,106 @@
+using System.Text.Json;
+using AiAspire.Core.Models;
+
+namespace AiAspire.Core.Wire;
+
+/// <summary>A request for embeddings (OpenAI API reference, "Create embeddings"). It has no output tokens.</summary>
+public sealed class EmbeddingRequest : ModelRequest
+{
+    /// <summary>OpenAI's limit, which others keep.</summary>
+    public const int MaxInputs = 2048;
+
+    private EmbeddingRequest(JsonDocument document)
+        : base(document)
+    {
+    }
+
+    public override ModelKind Kind => ModelKind.Embedding;
+
+    public override string Path => "embeddings";
+
+    /// <summary>A text or a token array, or an array of texts or of token arrays.</summary>
+    public required JsonElement Input { get; init; }
+
+    /// <summary>How many vectors were asked for.</summary>
+    public required int Items { get; init; }
+
+    /// <exception cref="WireException">400, naming the field at fault.</exception>
+    public static EmbeddingRequest Parse(ReadOnlyMemory<byte> body) => Read(body, "`model` and `input`", document =>
+    {
+        var root = document.RootElement;
+        var field = new RequestFields(root);
+        var model = RequiredModel(field);
+        var input = Required(root, "input");
+        var items = CountItems(input);
+        if (field.String("encoding_format") is { } format and not ("float" or "base64"))
+            throw WireException.BadRequest($"'{format}' is not an encoding_format: use float or base64.", "encoding_format", "invalid_value");
+        field.Integer("dimensions", 1, int.MaxValue);
+        return new EmbeddingRequest(document) { Model = model, Input = input, Items = items, User = field.String("user"), Bytes = body.Length };
+    });
+
+    public override long EstimateInput() => TokenCounter.EstimateTexts(Input);
+
+    public override long CountInput(TokenCounter tokens) => tokens.CountTexts(Input);
+
+    /// <summary>A vector too few or too many would go to the wrong text.</summary>
+    public override ReplyTally NewTally() => new(ReplyList.Data, Items);
+
+    private static int CountItems(JsonElement input)
+    {
+        if (input.ValueKind == JsonValueKind.String)
+        {
+            CheckText(input, "input");
+            return 1;
+        }
+
+        if (input.ValueKind != JsonValueKind.Array)
+            throw WrongType();
+        var count = input.GetArrayLength();
+        if (count == 0)
+            throw WireException.BadRequest("'input' is empty: it needs at least one text or token.", "input", "empty_array");
+        var kind = input[0].ValueKind;
+        if (kind == JsonValueKind.Number)
+        {
+            CheckTokens(input, "input");
+            return 1;
+        }
+
+        if (kind is not (JsonValueKind.String or JsonValueKind.Array))
+            throw WrongType();
+        if (count > MaxInputs)
+            throw WireException.BadRequest($"'input' has {count} items, and one request takes at most {MaxInputs}. Send the rest in another.", "input", "array_above_max_length");
+        var i = 0;
+        foreach (var item in input.EnumerateArray())
+        {
+            var path = $"input[{i++}]";
+            if (item.ValueKind != kind)
+                throw WireException.BadRequest($"'{path}' is of another kind than the items before it: send texts or token arrays, not both.", path, "invalid_type");
+            if (kind == JsonValueKind.String)
+                CheckText(item, path);
+            else
+                CheckTokens(item, path);
+        }
+
+        return count;
+    }
+
+    private static void CheckText(JsonElement text, string path)
+    {
+        if (text.ValueEquals(""u8))
+            throw WireException.BadRequest($"'{path}' is an empty string, which has no embedding: leave it out or give it some text.", path, "empty_string");
+    }
+
+    private static void CheckTokens(JsonElement tokens, string path)
+    {
+        if (tokens.GetArrayLength() == 0)
+            throw WireException.BadRequest($"'{path}' is an empty token array, which has no embedding.", path, "empty_array");
+        foreach (var token in tokens.EnumerateArray())
+        {
+            if (token.ValueKind != JsonValueKind.Number || !token.TryGetInt32(out var number) || number < 0)
+                throw WireException.BadRequest($"'{path}' must hold token numbers only, integers from 0.", path, "invalid_type");
+        }
+    }
+
+    private static WireException WrongType()
+        => WireException.BadRequest("'input' must be a string, an array of strings, a token array, or an array of token arrays.", "input", "invalid_type");
+}
