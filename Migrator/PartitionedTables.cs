@@ -1,4 +1,3 @@
-using System.Globalization;
 using AiAspire.Core.Data;
 using Microsoft.EntityFrameworkCore.Migrations;
 using Npgsql;
@@ -11,8 +10,6 @@ namespace AiAspire.Migrator;
 /// </summary>
 internal static class PartitionedTables
 {
-    private const int MonthsAhead = 12;
-
     /// <summary>Open attempts of all tenants, for the reconciler: the few rows that are under way.</summary>
     private const string OpenAttemptsIndexSql =
         $"CREATE INDEX IF NOT EXISTS ledger_attempts_open_idx ON {AiAspireDb.Schema}.ledger_attempts (tenant_id, lease_until) WHERE outcome = 'Open'";
@@ -68,31 +65,18 @@ internal static class PartitionedTables
     /// <summary>Creates the months from the last one to a year ahead, and the default partition that catches what falls outside.</summary>
     public static async Task EnsureMonthsAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellationToken)
     {
-        var first = new DateTimeOffset(now.Year, now.Month, 1, 0, 0, 0, TimeSpan.Zero).AddMonths(-1);
         foreach (var table in Tables)
-        {
             await ExecuteAsync($"CREATE TABLE IF NOT EXISTS {AiAspireDb.Schema}.{table}_default PARTITION OF {AiAspireDb.Schema}.{table} DEFAULT");
-            for (var month = 0; month <= MonthsAhead; month++)
-            {
-                var (from, to) = (first.AddMonths(month), first.AddMonths(month + 1));
-                await ExecuteAsync(
-                    $"""
-                    CREATE TABLE IF NOT EXISTS {AiAspireDb.Schema}.{table}_{from.ToString("yyyy_MM", CultureInfo.InvariantCulture)}
-                    PARTITION OF {AiAspireDb.Schema}.{table} FOR VALUES FROM ('{LeastId(from)}') TO ('{LeastId(to)}')
-                    """);
-            }
-        }
-
+        await Sql.RunFileAsync(connection, "partitions.sql", cancellationToken);
+        await ExecuteAsync($"SELECT {AiAspireDb.Schema}.make_partitions($1)", now);
         await ExecuteAsync(OpenAttemptsIndexSql);
 
-        async Task ExecuteAsync(string sql)
+        async Task ExecuteAsync(string sql, params object[] values)
         {
             await using var command = new NpgsqlCommand(sql, connection);
+            foreach (var value in values)
+                command.Parameters.Add(new NpgsqlParameter { Value = value });
             await command.ExecuteNonQueryAsync(cancellationToken);
         }
     }
-
-    /// <summary>The least UUID of a millisecond: below every UUIDv7 made in it.</summary>
-    internal static Guid LeastId(DateTimeOffset time)
-        => Guid.ParseExact(time.ToUnixTimeMilliseconds().ToString("x12", CultureInfo.InvariantCulture) + "00000000000000000000", "N");
 }

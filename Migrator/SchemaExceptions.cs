@@ -23,6 +23,8 @@ internal static class SchemaExceptions
         "delete_expired_job_events",
         "delete_expired_jobs",
         "delete_old_notifications",
+        "ensure_partitions",
+        "expired_by_retention",
         "find_api_key",
         "find_tenant",
         "finish_jobs",
@@ -38,9 +40,16 @@ internal static class SchemaExceptions
         "redrive_dead_letters",
         "renew_jobs",
         "roll_up_usage",
+        "tell_finished_jobs",
         "tenant_queue",
         "top_users_of_all",
         "usage_sums_of_all",
+    };
+
+    /// <summary>Those of them that run with the rights of aiaspire_owner instead.</summary>
+    public static readonly IReadOnlyDictionary<string, string> OwnersFunctions = new Dictionary<string, string>(StringComparer.Ordinal)
+    {
+        ["ensure_partitions"] = "only an owner adds and drops partitions; it takes no argument",
     };
 
     /// <summary>Policies of the processes' roles that do not ask for the session's tenant: <c>table.policy</c>.</summary>

@@ -10,6 +10,8 @@ internal static class SchemaLints
 {
     private const string RuntimeRoles = "('aiaspire_app', 'aiaspire_ledger', 'aiaspire_keys', 'aiaspire_functions')";
 
+    private static readonly string OwnersFunctions = string.Join(", ", SchemaExceptions.OwnersFunctions.Keys.Select(name => $"'{name}'"));
+
     private const string TenantTables =
         """
         tenant_table AS (
@@ -76,12 +78,12 @@ internal static class SchemaLints
             """,
             SchemaExceptions.SecurityDefiners.Contains),
         new("loose SECURITY DEFINER function",
-            """
-            SELECT p.proname, format('function %s is SECURITY DEFINER without the functions role, a search_path of pg_catalog alone, or a closed list of callers', p.proname)
+            $"""
+            SELECT p.proname, format('function %s is SECURITY DEFINER without its owner, a search_path of pg_catalog alone, or a closed list of callers', p.proname)
             FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
             WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND $1 <> '' AND (
-                p.proowner::regrole::text <> 'aiaspire_functions'
-                OR NOT 'search_path=pg_catalog' = ANY (coalesce(p.proconfig, '{}'))
+                p.proowner::regrole::text <> CASE WHEN n.nspname = 'aiaspire' AND p.proname IN ({OwnersFunctions}) THEN 'aiaspire_owner' ELSE 'aiaspire_functions' END
+                OR NOT 'search_path=pg_catalog' = ANY (coalesce(p.proconfig, ARRAY[]::text[]))
                 OR has_function_privilege('public', p.oid, 'EXECUTE'))
             """),
         new("runtime role above the policies",

@@ -18,7 +18,7 @@ public sealed record NotificationSettingsRequest(string[]? Emails, WebhookReques
 
 /// <param name="Url">An https URL.</param>
 /// <param name="Id">Of a webhook to keep; absent for a new one.</param>
-/// <param name="Topics">What it is told; absent or empty: everything.</param>
+/// <param name="Topics">What it is told; absent or empty: everything but the ends of jobs (<c>job.completed</c>, <c>job.failed</c>, <c>job.cancelled</c>), which must be named.</param>
 /// <param name="RotateSecret">True gives a webhook that is kept a new signing key.</param>
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record WebhookRequest(string? Url, Guid? Id = null, string[]? Topics = null, bool RotateSecret = false);
@@ -160,7 +160,7 @@ internal sealed class NotificationRequestReader(WebhookConnector connector, Webh
             changes.Add(await WebhookAsync(tenantId, webhooks[i], $"webhooks[{i}]", cancellationToken));
         if (changes.DistinctBy(c => c.Id).Count() != changes.Count)
             throw Wrong("webhooks", "must not name an id twice");
-        return new NotificationSettingsChange([.. emails.Distinct(StringComparer.OrdinalIgnoreCase)], Topics(request.Topics, "topics"), changes);
+        return new NotificationSettingsChange([.. emails.Distinct(StringComparer.OrdinalIgnoreCase)], Topics(request.Topics, NotificationTopics.All, "topics"), changes);
     }
 
     /// <exception cref="WireException">400: not a plain mail address.</exception>
@@ -181,16 +181,16 @@ internal sealed class NotificationRequestReader(WebhookConnector connector, Webh
             secret = (shown, await secrets.SealAsync(tenantId, id, shown, cancellationToken));
         }
 
-        return new WebhookChange(id, url, Topics(webhook.Topics, $"{field}.topics"), secret);
+        return new WebhookChange(id, url, Topics(webhook.Topics, NotificationTopics.OfWebhooks, $"{field}.topics"), secret);
     }
 
-    private static string[] Topics(string[]? topics, string field)
+    private static string[] Topics(string[]? topics, IReadOnlyList<string> known, string field)
     {
         if (topics is null)
             return [];
-        return Array.Find(topics, t => !NotificationTopics.All.Contains(t, StringComparer.Ordinal)) is null && topics.All(t => t is not null)
+        return Array.Find(topics, t => !known.Contains(t, StringComparer.Ordinal)) is null && topics.All(t => t is not null)
             ? [.. topics.Distinct(StringComparer.Ordinal)]
-            : throw Wrong(field, "must be of " + string.Join(", ", NotificationTopics.All));
+            : throw Wrong(field, "must be of " + string.Join(", ", known));
     }
 
     private static WireException Wrong(string field, string must) => WireException.BadRequest($"'{field}' {must}.", field, "invalid_value");

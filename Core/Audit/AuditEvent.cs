@@ -41,6 +41,7 @@ public static class AuditActions
     public const string KillSwitchChanged = "kill_switch.changed";
     public const string ProviderKeyAdded = "provider_key.added";
     public const string ProviderKeyRetired = "provider_key.retired";
+    public const string ScheduleRunRequested = "schedule.run_requested";
     public const string AuditExported = "audit.exported";
     public const string AuditVerified = "audit.verified";
     public const string TenantCreated = "tenant.created";

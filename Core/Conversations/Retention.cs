@@ -3,6 +3,10 @@ using Npgsql;
 
 namespace AiAspire.Core.Conversations;
 
+/// <param name="Conversations">That the next run deletes.</param>
+/// <param name="Jobs">Finished jobs with their results, the same.</param>
+public sealed record ExpiredOfTenant(Guid TenantId, int RetentionDays, long Conversations, long Jobs);
+
 /// <summary>Deletes conversations whose last message is older than their tenant's retention.</summary>
 public sealed class Retention(TenantSessions sessions)
 {
@@ -30,5 +34,16 @@ public sealed class Retention(TenantSessions sessions)
         }
         while (batch == BatchSize);
         return deleted;
+    }
+
+    /// <summary>A dry run: what is past its tenant's retention now, by tenant; tenants with nothing are not there.</summary>
+    public async Task<IReadOnlyList<ExpiredOfTenant>> CountExpiredAsync(CancellationToken cancellationToken)
+    {
+        var expired = new List<ExpiredOfTenant>();
+        await sessions.CallFunctionAsync(
+            "SELECT tenant_id, retention_days, conversations, jobs FROM aiaspire.expired_by_retention()",
+            row => expired.Add(new ExpiredOfTenant(row.GetGuid(0), row.GetInt32(1), row.GetInt64(2), row.GetInt64(3))),
+            cancellationToken);
+        return expired;
     }
 }

@@ -20,10 +20,25 @@ public static class NotificationTopics
     /// <summary>Content was reported or blocked.</summary>
     public const string Moderation = "moderation";
 
+    /// <summary>A key of ours is due for rotation.</summary>
+    public const string Keys = "keys";
+
+    /// <summary>A user's job succeeded. This and the other ends of jobs are told to webhooks alone, and only to those that name the topic.</summary>
+    public const string JobCompleted = "job.completed";
+
+    /// <summary>A job was given up.</summary>
+    public const string JobFailed = "job.failed";
+
+    /// <summary>A job was cancelled.</summary>
+    public const string JobCancelled = "job.cancelled";
+
     /// <summary>Sent on request, to try the settings.</summary>
     public const string Test = "test";
 
-    public static IReadOnlyList<string> All { get; } = [Budget, Limit, Incident, Rollout, Moderation, Test];
+    public static IReadOnlyList<string> All { get; } = [Budget, Limit, Incident, Rollout, Moderation, Keys, Test];
+
+    /// <summary>What a webhook can ask for.</summary>
+    public static IReadOnlyList<string> OfWebhooks { get; } = [.. All, JobCompleted, JobFailed, JobCancelled];
 }
 
 /// <summary>What is to be told to the recipients of the session's tenant.</summary>

@@ -1397,6 +1397,94 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("provider_keys", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Schedules.Schedule", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Name")
+                        .HasColumnType("text")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Cron")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("cron");
+
+                    b.Property<DateTimeOffset?>("NextRunAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("next_run_at");
+
+                    b.HasKey("TenantId", "Name")
+                        .HasName("schedules_pkey");
+
+                    b.ToTable("schedules", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Schedules.ScheduleRun", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("RunId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("run_id");
+
+                    b.Property<DateTimeOffset?>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
+                    b.Property<string>("Error")
+                        .HasColumnType("text")
+                        .HasColumnName("error");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<string>("Report")
+                        .HasColumnType("jsonb")
+                        .HasColumnName("report");
+
+                    b.Property<string>("Schedule")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("schedule");
+
+                    b.Property<DateTimeOffset?>("StartedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_at");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<string>("Trigger")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("trigger");
+
+                    b.Property<string>("Worker")
+                        .HasColumnType("text")
+                        .HasColumnName("worker");
+
+                    b.HasKey("TenantId", "RunId")
+                        .HasName("schedule_runs_pkey");
+
+                    b.HasIndex("TenantId", "Schedule")
+                        .IsUnique()
+                        .HasDatabaseName("schedule_runs_tenant_id_schedule_key")
+                        .HasFilter("state IN ('Requested', 'Queued')");
+
+                    b.HasIndex("TenantId", "Schedule", "RunId")
+                        .HasDatabaseName("schedule_runs_tenant_id_schedule_run_id_idx");
+
+                    b.ToTable("schedule_runs", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Tenancy.ApiKey", b =>
                 {
                     b.Property<Guid>("TenantId")

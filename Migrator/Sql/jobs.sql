@@ -199,6 +199,34 @@ BEGIN
 END
 $$;
 
+-- Every end of a job is told to the webhooks of its tenant that name it, by the statement that ends it: neither can be without the other.
+-- Ids and figures only. The outbox is not the users' to write, hence the rights of the functions role.
+CREATE OR REPLACE FUNCTION aiaspire.tell_finished_jobs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    WITH told AS (
+        INSERT INTO aiaspire.notifications (tenant_id, notification_id, dedup_key, topic, subject, text, data, created_at)
+        -- A dead letter that is driven again ends again, under another lease.
+        SELECT f.tenant_id, gen_random_uuid(), format('job:%s:%s', f.job_id, coalesce(f.lease_token::text, 'waiting')), t.topic,
+            format('Job %s: %s', f.job_id, lower(f.state)), format('The job %s (%s) is over: %s.', f.job_id, f.kind, concat_ws(', ', lower(f.state), f.error_code)),
+            jsonb_build_object('job_id', f.job_id, 'kind', f.kind, 'status', lower(f.state), 'error_code', f.error_code, 'cost_usd', f.cost, 'tries', f.tries,
+                'created_at', f.created_at, 'finished_at', f.finished_at),
+            f.finished_at
+        FROM finished f
+        CROSS JOIN LATERAL (SELECT CASE f.state WHEN 'Succeeded' THEN 'job.completed' WHEN 'Failed' THEN 'job.failed' ELSE 'job.cancelled' END) AS t (topic)
+        WHERE EXISTS (SELECT FROM aiaspire.notification_webhooks w WHERE w.tenant_id = f.tenant_id AND t.topic = ANY (w.topics))
+        ON CONFLICT (tenant_id, dedup_key) DO NOTHING
+        RETURNING tenant_id, notification_id, topic, created_at
+    )
+    INSERT INTO aiaspire.notification_deliveries (tenant_id, delivery_id, notification_id, channel, target, state, tries, available_at)
+    SELECT n.tenant_id, gen_random_uuid(), n.notification_id, 'webhook', w.webhook_id::text, 'Pending', 0, n.created_at
+    FROM told n JOIN aiaspire.notification_webhooks w ON w.tenant_id = n.tenant_id AND n.topic = ANY (w.topics);
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER tell_finished AFTER INSERT ON aiaspire.job_history REFERENCING NEW TABLE AS finished
+    FOR EACH STATEMENT EXECUTE FUNCTION aiaspire.tell_finished_jobs();
+
 -- A job that waits is cancelled here; one that runs by its worker, which hears of it with its next heartbeat if not before. Null: the user has no such job.
 CREATE OR REPLACE FUNCTION aiaspire.cancel_job(p_tenant uuid, p_user uuid, p_job uuid) RETURNS text
     LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$

@@ -1,5 +1,5 @@
--- Who may see what. The one place for policies, grants and SECURITY DEFINER functions (those of the queue have their text in jobs.sql and
--- their rights here); applied anew after every migration, in one
+-- Who may see what. The one place for policies, grants and SECURITY DEFINER functions (those of the queue and of the partitions have their
+-- text in jobs.sql and partitions.sql, and their rights here); applied anew after every migration, in one
 -- transaction, as the owner.
 --
 -- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach come from settings that
@@ -209,6 +209,21 @@ GRANT SELECT, INSERT, UPDATE ON aiaspire.notification_settings, aiaspire.notific
 GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.notification_webhooks, aiaspire.on_call_contacts TO aiaspire_app;
 GRANT SELECT, INSERT ON aiaspire.notifications TO aiaspire_app; -- what was said is not changed
 
+-- schedules: the platform's own; written by the workers, and by operators who ask for a run.
+DO $$
+DECLARE
+    table_name text;
+BEGIN
+    FOREACH table_name IN ARRAY ARRAY['schedules', 'schedule_runs'] LOOP
+        EXECUTE format(
+            'CREATE POLICY own_rows ON aiaspire.%I TO aiaspire_app
+                USING (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = ''service'')
+                WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND (SELECT aiaspire.reach()) = ''service'')', table_name);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.%I TO aiaspire_app', table_name);
+    END LOOP;
+END
+$$;
+
 -- ── Cross-tenant functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 -- They run as aiaspire_functions, which sees just the tables and columns granted to it here. Each has a fixed search_path.
 GRANT CREATE ON SCHEMA aiaspire TO aiaspire_functions; -- asked for by ALTER FUNCTION … OWNER TO; taken back below
@@ -268,9 +283,10 @@ CREATE POLICY functions_read ON aiaspire.notifications FOR SELECT TO aiaspire_fu
 CREATE POLICY functions_retention ON aiaspire.notifications FOR DELETE TO aiaspire_functions USING (true);
 CREATE POLICY functions_read ON aiaspire.notification_webhooks FOR SELECT TO aiaspire_functions USING (true);
 CREATE POLICY functions_claim ON aiaspire.notification_deliveries TO aiaspire_functions USING (true) WITH CHECK (true);
-GRANT SELECT, DELETE ON aiaspire.notifications TO aiaspire_functions;
+CREATE POLICY functions_jobs ON aiaspire.notifications FOR INSERT TO aiaspire_functions WITH CHECK (topic IN ('job.completed', 'job.failed', 'job.cancelled'));
+GRANT SELECT, INSERT, DELETE ON aiaspire.notifications TO aiaspire_functions;
 GRANT SELECT ON aiaspire.notification_webhooks TO aiaspire_functions;
-GRANT SELECT, UPDATE (tries, available_at, lease_token) ON aiaspire.notification_deliveries TO aiaspire_functions;
+GRANT SELECT, INSERT, UPDATE (tries, available_at, lease_token) ON aiaspire.notification_deliveries TO aiaspire_functions;
 
 CREATE POLICY functions_reconcile ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_functions USING (outcome = 'Open') WITH CHECK (outcome = 'Abandoned');
 CREATE POLICY functions_read ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_functions USING (true);
@@ -324,6 +340,21 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer
             RETURNING c.tenant_id
         )
         SELECT g.tenant_id, count(*) FROM gone g GROUP BY g.tenant_id;
+    $$;
+
+-- What retention would delete now, without deleting it: counts by tenant.
+CREATE OR REPLACE FUNCTION aiaspire.expired_by_retention() RETURNS TABLE (tenant_id uuid, retention_days integer, conversations bigint, jobs bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        SELECT x.tenant_id, x.retention_days, x.conversations, x.jobs FROM (
+            SELECT t.tenant_id, t.retention_days,
+                (SELECT count(*) FROM aiaspire.conversations c
+                    WHERE c.tenant_id = t.tenant_id AND c.last_message_at < now() - make_interval(days => t.retention_days)) AS conversations,
+                (SELECT count(*) FROM aiaspire.job_history h
+                    WHERE h.tenant_id = t.tenant_id AND h.job_id < aiaspire.least_id(now() - make_interval(days => t.retention_days))
+                      AND h.finished_at < now() - make_interval(days => t.retention_days)) AS jobs
+            FROM aiaspire.tenants t
+        ) x WHERE x.conversations > 0 OR x.jobs > 0 ORDER BY x.tenant_id;
     $$;
 
 -- Answers are kept a day for their repeats; then they are of no use.
@@ -749,6 +780,8 @@ ALTER FUNCTION aiaspire.redrive_dead_letters(uuid, integer, interval) OWNER TO a
 ALTER FUNCTION aiaspire.delete_expired_job_events(interval, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_jobs(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.expired_by_retention() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.tell_finished_jobs() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_functions;
@@ -777,6 +810,9 @@ GRANT EXECUTE ON FUNCTION
     aiaspire.delete_expired_job_events(interval, integer),
     aiaspire.delete_expired_jobs(integer)
     TO aiaspire_app;
+GRANT EXECUTE ON FUNCTION aiaspire.expired_by_retention() TO aiaspire_app;
+-- With the owner's rights (partitions.sql says why).
+GRANT EXECUTE ON FUNCTION aiaspire.ensure_partitions() TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────

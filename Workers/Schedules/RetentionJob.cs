@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using AiAspire.Core.Conversations;
 using Quartz;
 
@@ -14,6 +15,11 @@ internal sealed partial class RetentionJob(Retention retention, ILogger<Retentio
         var deleted = await retention.DeleteExpiredAsync(cancellationToken);
         foreach (var (tenant, count) in deleted)
             LogDeleted(logger, count, tenant);
+        context.Result = new JsonObject
+        {
+            ["conversations"] = deleted.Values.Sum(),
+            ["by_tenant"] = new JsonObject(deleted.Select(d => KeyValuePair.Create(d.Key.ToString(), (JsonNode?)d.Value))),
+        };
     }
 
     [LoggerMessage(Level = LogLevel.Information, Message = "Retention deleted {Count} conversations of tenant {Tenant}")]

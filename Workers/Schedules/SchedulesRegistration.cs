@@ -1,5 +1,8 @@
+using System.ComponentModel.DataAnnotations;
 using AiAspire.Core.Conversations;
-using Microsoft.Extensions.Options;
+using AiAspire.Core.Data;
+using AiAspire.Core.Routing;
+using AiAspire.Core.Schedules;
 using Quartz;
 
 namespace AiAspire.Workers.Schedules;
@@ -26,6 +29,16 @@ public sealed class ScheduleOptions
 
     /// <summary>When notifications past <c>Notifications:KeepDays</c> are deleted. Default: every day at 03:47.</summary>
     public string NotificationCleanupCron { get; init; } = "0 47 3 * * ?";
+
+    /// <summary>When the partitions of the months ahead are made. Default: every day at 02:23, which mends a month that was missed.</summary>
+    public string PartitionCron { get; init; } = "0 23 2 * * ?";
+
+    /// <summary>When the age of provider keys is looked at. Default: every day at 06:07.</summary>
+    public string KeyAgeCron { get; init; } = "0 7 6 * * ?";
+
+    /// <summary>Seconds after which a firing that no worker took counts as missed: it is made up for once, however many were missed. Default 60.</summary>
+    [Range(1, 3600)]
+    public double MisfireSeconds { get; init; } = 60;
 }
 
 internal static class SchedulesRegistration
@@ -33,8 +46,19 @@ internal static class SchedulesRegistration
     /// <summary>Quartz, clustered: its tables decide which replica fires.</summary>
     public static void AddSchedules(this IHostApplicationBuilder builder)
     {
-        var schedules = builder.Configuration.GetSection(ScheduleOptions.Section).Get<ScheduleOptions>(binder => binder.ErrorOnUnknownConfiguration = true) ?? new ScheduleOptions();
+        var options = builder.Configuration.GetSection(ScheduleOptions.Section).Get<ScheduleOptions>(binder => binder.ErrorOnUnknownConfiguration = true) ?? new ScheduleOptions();
+        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
+        var crons = new Dictionary<string, string>(StringComparer.Ordinal);
         builder.Services.AddSingleton<Retention>();
+        builder.Services.AddSingleton<Partitions>();
+        builder.Services.AddSingleton<ProviderKeyAges>();
+        builder.Services.AddSingleton<ScheduleBook>();
+        builder.Services.AddSingleton(new ScheduleList(crons));
+        builder.Services.AddSingleton<RunRequests>();
+        builder.Services.AddHostedService(provider => provider.GetRequiredService<RunRequests>());
+        builder.Services.AddChangeSubscription(ScheduleBook.Topic, provider => provider.GetRequiredService<RunRequests>().WakeAsync);
+        // What was missed while no worker was there is known by the last firing, which a trigger that is declared anew takes over.
+        builder.Services.Configure<QuartzOptions>(quartz => quartz.Scheduling.ScheduleTriggerRelativeToReplacedTrigger = true);
         builder.Services.AddQuartz(quartz =>
         {
             quartz.ConfigureScheduler(scheduler =>
@@ -46,16 +70,30 @@ internal static class SchedulesRegistration
             quartz.UsePersistentStore(store =>
             {
                 store.UsePostgres(builder.Configuration.GetConnectionString("aiaspire")!);
-                store.ConfigureStore(options => options.TablePrefix = "quartz.qrtz_");
+                store.ConfigureStore(tables =>
+                {
+                    tables.TablePrefix = "quartz.qrtz_";
+                    tables.MisfireThreshold = TimeSpan.FromSeconds(options.MisfireSeconds);
+                });
                 store.UseClustering();
                 store.UseSystemTextJsonSerializer();
             });
-            AddScheduled<RetentionJob>(quartz, RetentionJob.Key, schedules.RetentionCron);
-            AddScheduled<IdempotencyCleanupJob>(quartz, IdempotencyCleanupJob.Key, schedules.IdempotencyCleanupCron);
-            AddScheduled<ProviderProbeJob>(quartz, ProviderProbeJob.Key, schedules.ProviderProbeCron);
-            AddScheduled<ReconcileJob>(quartz, ReconcileJob.Key, schedules.ReconcileCron);
-            AddScheduled<UsageRollupJob>(quartz, UsageRollupJob.Key, schedules.UsageRollupCron);
-            AddScheduled<NotificationCleanupJob>(quartz, NotificationCleanupJob.Key, schedules.NotificationCleanupCron);
+            quartz.AddJobListener<RunJournal>();
+            Add<RetentionJob>(RetentionJob.Key, options.RetentionCron);
+            Add<IdempotencyCleanupJob>(IdempotencyCleanupJob.Key, options.IdempotencyCleanupCron);
+            Add<ProviderProbeJob>(ProviderProbeJob.Key, options.ProviderProbeCron);
+            Add<ReconcileJob>(ReconcileJob.Key, options.ReconcileCron);
+            Add<UsageRollupJob>(UsageRollupJob.Key, options.UsageRollupCron);
+            Add<NotificationCleanupJob>(NotificationCleanupJob.Key, options.NotificationCleanupCron);
+            Add<PartitionJob>(PartitionJob.Key, options.PartitionCron);
+            Add<KeyAgeJob>(KeyAgeJob.Key, options.KeyAgeCron);
+
+            void Add<T>(JobKey key, string cron)
+                where T : class, IJob
+            {
+                crons.Add(key.Name, cron);
+                AddScheduled<T>(quartz, key, cron);
+            }
         });
         builder.Services.AddQuartzHostedService(hosted => hosted.WaitForJobsToComplete = true);
     }
@@ -63,10 +101,10 @@ internal static class SchedulesRegistration
     private static void AddScheduled<T>(IQuartzBuilder quartz, JobKey key, string cron)
         where T : class, IJob
     {
-        quartz.AddJob<T>(job => job.WithIdentity(key).StoreDurably());
+        quartz.AddJob<T>(job => job.WithIdentity(key).StoreDurably().RequestRecovery());
         quartz.AddTrigger(trigger => trigger
             .WithIdentity($"{key.Name}-schedule")
             .ForJob(key)
-            .WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));
+            .WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc).WithMisfireInstruction(CronTriggerMisfireInstruction.FireAndProceed)));
     }
 }

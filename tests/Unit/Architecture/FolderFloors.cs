@@ -9,7 +9,7 @@ internal sealed class FolderFloors(string root)
         ["Data"],
         ["Tenancy", "Audit", "Encryption", "Notifications"],
         ["Wire", "Models"],
-        ["Providers", "Ledger", "Jobs"],
+        ["Providers", "Ledger", "Jobs", "Schedules"],
         ["Routing", "Limits", "Idempotency", "Caching", "Moderation", "Privacy", "Prompts", "Conversations", "Knowledge", "Rollouts", "Evaluation"],
         ["Chat"],
         ["Incidents", "Readiness", "Analytics"],

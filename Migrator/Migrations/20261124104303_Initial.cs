@@ -383,6 +383,43 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "schedule_runs",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    run_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    schedule = table.Column<string>(type: "text", nullable: false),
+                    trigger = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    due_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    worker = table.Column<string>(type: "text", nullable: true),
+                    started_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    error = table.Column<string>(type: "text", nullable: true),
+                    report = table.Column<string>(type: "jsonb", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("schedule_runs_pkey", x => new { x.tenant_id, x.run_id });
+                });
+
+            migrationBuilder.CreateTable(
+                name: "schedules",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    name = table.Column<string>(type: "text", nullable: false),
+                    cron = table.Column<string>(type: "text", nullable: false),
+                    next_run_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("schedules_pkey", x => new { x.tenant_id, x.name });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "tenants",
                 schema: "aiaspire",
                 columns: table => new
@@ -802,6 +839,20 @@ namespace AiAspire.Migrator.Migrations
                 unique: true);
 
             migrationBuilder.CreateIndex(
+                name: "schedule_runs_tenant_id_schedule_key",
+                schema: "aiaspire",
+                table: "schedule_runs",
+                columns: new[] { "tenant_id", "schedule" },
+                unique: true,
+                filter: "state IN ('Requested', 'Queued')");
+
+            migrationBuilder.CreateIndex(
+                name: "schedule_runs_tenant_id_schedule_run_id_idx",
+                schema: "aiaspire",
+                table: "schedule_runs",
+                columns: new[] { "tenant_id", "schedule", "run_id" });
+
+            migrationBuilder.CreateIndex(
                 name: "tenants_slug_key",
                 schema: "aiaspire",
                 table: "tenants",
@@ -900,6 +951,14 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "provider_minutes",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "schedule_runs",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "schedules",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
