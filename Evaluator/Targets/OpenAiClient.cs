@@ -8,7 +8,7 @@ using System.Text.Json.Nodes;
 namespace AiAspire.Evaluator.Targets;
 
 /// <summary>
-/// The OpenAI wire as an evaluation needs it: no streaming, no cache (<c>x-aiaspire-cache: off</c>, so that repeats are
+/// The OpenAI wire as an evaluation needs it: no streaming, no cache (<c>x-aiaspire-cache: no-store</c>, so that repeats are
 /// real), the suite's feature in <c>x-aiaspire-feature</c>, bounded retries on 408, 429 and 5xx and on broken connections.
 /// </summary>
 internal sealed class OpenAiClient(

@@ -25,7 +25,7 @@ public sealed class OpenAiClientTests
         Assert.True(reply.LatencyMs >= 0);
         var (headers, body) = Assert.Single(stub.Received);
         Assert.Equal("Bearer sk-test", headers.Authorization);
-        Assert.Equal("off", headers["x-aiaspire-cache"]);
+        Assert.Equal("no-store", headers["x-aiaspire-cache"]);
         Assert.Equal("support", headers["x-aiaspire-feature"]);
         Assert.Equal("m", (string?)body["model"]);
         Assert.False((bool)body["stream"]!);

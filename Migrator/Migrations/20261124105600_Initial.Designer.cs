@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124104303_Initial")]
+    [Migration("20261124105600_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
