@@ -33,11 +33,11 @@ builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
 builder.AddEdge();
 builder.AddPostgres("aiaspire");
-builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection);
+builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection, LedgerRegistration.Configure);
 builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
 builder.AddRedis("redis");
 
-builder.Services.AddChat(http => http.WithoutStandardResilience());
+builder.Services.AddChat(HttpServiceDiscovery.Before);
 builder.Services.AddIdempotency();
 builder.Services.AddJobs();
 builder.Services.AddScoped<JobReader>();

@@ -15,11 +15,11 @@ var builder = WebApplication.CreateBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
 builder.AddPostgres("aiaspire");
-builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection);
+builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection, LedgerRegistration.Configure);
 builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
 builder.AddRedis("redis");
 
-builder.Services.AddChat(http => http.WithoutStandardResilience());
+builder.Services.AddChat(HttpServiceDiscovery.Before);
 builder.Services.AddAudit();
 builder.Services.AddIdempotency();
 builder.Services.AddJobs();

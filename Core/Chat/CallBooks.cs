@@ -28,7 +28,7 @@ public delegate Task SettleCall(string outcome);
 public sealed partial class CallBooks : ICallBooks
 {
     private const int MaxBatch = 250;
-    private const int MaxWriters = 2;
+    private const int MaxWriters = 1;
     private const int MaxTries = 3;
     private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
 
@@ -96,10 +96,10 @@ public sealed partial class CallBooks : ICallBooks
     {
         SettledCall[] settled = [.. entries.Select(static e => e.Settled)];
         NewMessages[] messages = [.. entries.Select(static e => e.Messages).OfType<NewMessages>()];
-        var statements = new List<NpgsqlBatchCommand>(4);
+        var statements = new List<NpgsqlBatchCommand>(5);
         if (Settlement.CloseAttempts(settled) is { } attempts)
             statements.Add(attempts);
-        statements.Add(Settlement.BookRequests(settled));
+        statements.AddRange(Settlement.BookRequests(settled));
         if (messages.Length > 0)
             statements.AddRange([NewMessages.TouchConversations(messages), NewMessages.Insert(messages)]);
         return statements;

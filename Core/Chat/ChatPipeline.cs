@@ -37,13 +37,13 @@ public sealed class ChatPipeline
 public static class ChatRegistration
 {
     /// <summary>The pipeline and everything beneath it but the connections, which are the host's to make.</summary>
-    public static IServiceCollection AddChat(this IServiceCollection services, Action<IHttpClientBuilder> configureProviderHttp)
+    public static IServiceCollection AddChat(this IServiceCollection services, Func<IServiceProvider, HttpMessageHandler, HttpMessageHandler> findServices)
     {
         Data.DataRegistration.AddTenantSessions(services);
         Tenancy.TenancyRegistration.AddTenancy(services);
         Encryption.EncryptionRegistration.AddContentEncryption(services);
         services.AddModelCatalog();
-        Providers.ProvidersRegistration.AddProviders(services, configureProviderHttp);
+        Providers.ProvidersRegistration.AddProviders(services, findServices);
         Ledger.LedgerRegistration.AddLedger(services);
         services.AddKillSwitches();
         services.AddCaching();

@@ -43,32 +43,34 @@ public static class Settlement
         WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.outcome IN ('Open', 'Abandoned') AND a.attempt_id BETWEEN $17 AND $18
         """;
 
-    // A row that stands already is the reconciler's, who took the request for abandoned, and gets the true figures; or it is this call's
-    // own, from a commit whose answer was lost. No ON CONFLICT DO UPDATE: what it takes from the new row counts as read, and the ledger
-    // role reads nothing. The attempts were closed before, so the reconciler cannot come in between.
-    private const string BookRequestsSql =
+    private const string RequestColumns =
         """
-        WITH booked AS (
-            SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
-                AS b(tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
-                     attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
-                     cache_hit, saved_cost, started_at, finished_at, latency_ms)
-        ), corrected AS (
-            UPDATE aiaspire.ledger_requests r SET
-                api_key_id = b.api_key_id, conversation_id = b.conversation_id, requested_model = b.requested_model, model = b.model,
-                provider = b.provider, outcome = b.outcome, stream = b.stream, attempts = b.attempts, input_tokens = b.input_tokens,
-                cached_input_tokens = b.cached_input_tokens, cache_write_tokens = b.cache_write_tokens, output_tokens = b.output_tokens,
-                reasoning_tokens = b.reasoning_tokens, provider_cost = b.provider_cost, charged_cost = b.charged_cost, started_at = b.started_at,
-                finished_at = b.finished_at, latency_ms = b.latency_ms
-            FROM booked b
-            WHERE r.tenant_id = b.tenant_id AND r.request_id = b.request_id AND r.outcome = 'abandoned' AND r.request_id BETWEEN $26 AND $27
-        )
-        INSERT INTO aiaspire.ledger_requests
-            (tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
-             attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
-             cache_hit, saved_cost, started_at, finished_at, latency_ms)
-        SELECT * FROM booked
-        ON CONFLICT DO NOTHING
+        tenant_id, request_id, user_pseudonym, api_key_id, conversation_id, feature, tier, requested_model, model, provider, outcome, stream,
+        attempts, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, charged_cost,
+        cache_hit, saved_cost, started_at, finished_at, latency_ms
+        """;
+
+    private const string Booked =
+        $"""
+        unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+            AS b({RequestColumns})
+        """;
+
+    // A row that stands already is this call's own, from a commit whose answer was lost; or it is the reconciler's, and was corrected before.
+    private const string BookRequestsSql = $"INSERT INTO aiaspire.ledger_requests ({RequestColumns}) SELECT * FROM {Booked} ON CONFLICT DO NOTHING";
+
+    // What the reconciler took for abandoned gets the true figures. No ON CONFLICT DO UPDATE: what it takes from the new row counts as
+    // read, and the ledger role reads nothing. The attempts were closed before, so the reconciler cannot come in between.
+    private const string CorrectRequestsSql =
+        $"""
+        UPDATE aiaspire.ledger_requests r SET
+            api_key_id = b.api_key_id, conversation_id = b.conversation_id, requested_model = b.requested_model, model = b.model,
+            provider = b.provider, outcome = b.outcome, stream = b.stream, attempts = b.attempts, input_tokens = b.input_tokens,
+            cached_input_tokens = b.cached_input_tokens, cache_write_tokens = b.cache_write_tokens, output_tokens = b.output_tokens,
+            reasoning_tokens = b.reasoning_tokens, provider_cost = b.provider_cost, charged_cost = b.charged_cost, started_at = b.started_at,
+            finished_at = b.finished_at, latency_ms = b.latency_ms
+        FROM {Booked}
+        WHERE r.tenant_id = b.tenant_id AND r.request_id = b.request_id AND r.outcome = 'abandoned' AND r.request_id BETWEEN $26 AND $27
         """;
 
     /// <summary>Closes every attempt of the calls; null when they had none.</summary>
@@ -111,7 +113,26 @@ public static class Settlement
     }
 
     /// <summary>Writes down what each call is charged.</summary>
-    public static NpgsqlBatchCommand BookRequests(IReadOnlyList<SettledCall> calls) => new(BookRequestsSql)
+    public static IEnumerable<NpgsqlBatchCommand> BookRequests(IReadOnlyList<SettledCall> calls)
+    {
+        SettledCall[] late = [.. calls.Where(MayBeAbandoned)];
+        if (late.Length > 0)
+        {
+            var correct = WithRequests(CorrectRequestsSql, late);
+            correct.Parameters.Add(Parameter.Of(late.Min(static s => s.Call.RequestId)));
+            correct.Parameters.Add(Parameter.Of(late.Max(static s => s.Call.RequestId)));
+            yield return correct;
+        }
+
+        yield return WithRequests(BookRequestsSql, calls);
+    }
+
+    /// <summary>
+    /// Whether the reconciler can have seen a lease of the call run out. From half of the lease on, since the reconciler goes by another clock.
+    /// </summary>
+    private static bool MayBeAbandoned(SettledCall settled) => settled.Call.Attempts.Any(a => settled.At - a.OpenedAt > (a.LeaseUntil - a.OpenedAt) / 2);
+
+    private static NpgsqlBatchCommand WithRequests(string sql, IReadOnlyList<SettledCall> calls) => new(sql)
     {
         Parameters =
         {
@@ -140,8 +161,6 @@ public static class Settlement
             Parameter.Column(calls, static s => s.Call.StartedAt.UtcDateTime),
             Parameter.Column(calls, static s => s.At.UtcDateTime),
             Parameter.Column(calls, static s => s.Latency.TotalMilliseconds),
-            Parameter.Of(calls.Min(static s => s.Call.RequestId)),
-            Parameter.Of(calls.Max(static s => s.Call.RequestId)),
         },
     };
 

@@ -11,7 +11,7 @@ namespace AiAspire.Core.Providers;
 /// A provider behind an <see cref="IChatClient"/>: one of another wire, or any library's client. The request is translated; what
 /// the translation cannot carry is refused by name, before the route is taken.
 /// </summary>
-public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFactory clients, TimeProvider time) : IChatProvider
+public sealed class ChatClientProvider(ChatClientBinding binding, ProviderHttp http, TimeProvider time) : IChatProvider
 {
     public bool Serves(ModelKind kind) => kind == ModelKind.Chat;
 
@@ -21,8 +21,7 @@ public sealed class ChatClientProvider(ChatClientBinding binding, IHttpClientFac
     {
         var target = attempt.Target.Target;
         using var deadline = new Deadline(target.Settings, attempt.FirstTokenLimit, time, cancellationToken);
-        using var http = clients.CreateClient(ProvidersRegistration.HttpClientName);
-        using var client = binding.Create(target, attempt.Key?.Secret ?? target.Settings.ApiKey ?? ProvidersRegistration.NoKey, http, attempt.AttemptId);
+        using var client = binding.Create(target, attempt.Key?.Secret ?? target.Settings.ApiKey ?? ProvidersRegistration.NoKey, http.SdkClient, attempt.AttemptId);
         var (messages, options) = Translate(call, target.UpstreamModel);
         var facts = new ResponseFacts();
         var writer = new ChatClientReply(call.Reply, target.UpstreamModel, time.GetUtcNow());

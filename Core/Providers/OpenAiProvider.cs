@@ -14,7 +14,7 @@ namespace AiAspire.Core.Providers;
 /// A provider that speaks OpenAI's wire, so the request and every event pass verbatim but for what policy changes.
 /// Serves OpenAI, Azure OpenAI (v1 API), vLLM, Ollama and others alike.
 /// </summary>
-public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time) : IChatProvider
+public sealed class OpenAiProvider(ProviderHttp http, TimeProvider time) : IChatProvider
 {
     private static readonly byte[] Done = "[DONE]"u8.ToArray();
 
@@ -26,9 +26,8 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
     {
         var settings = attempt.Target.Target.Settings;
         using var deadline = new Deadline(settings, attempt.FirstTokenLimit, time, cancellationToken);
-        using var client = clients.CreateClient(ProvidersRegistration.HttpClientName);
         using var request = Request(call, attempt);
-        using var response = await SendAsync(client, request, deadline);
+        using var response = await SendAsync(request, deadline);
         attempt.Status = (int)response.StatusCode;
         attempt.ProviderRequestId = Header(response, "x-request-id");
         attempt.GrantedRequests = Whole(response, "x-ratelimit-limit-requests");
@@ -80,11 +79,11 @@ public sealed class OpenAiProvider(IHttpClientFactory clients, TimeProvider time
         return request;
     }
 
-    private static async Task<HttpResponseMessage> SendAsync(HttpClient client, HttpRequestMessage request, Deadline deadline)
+    private async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, Deadline deadline)
     {
         try
         {
-            return await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, deadline.Token);
+            return await http.Invoker.SendAsync(request, deadline.Token);
         }
         catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
         {

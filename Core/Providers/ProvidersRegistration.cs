@@ -32,32 +32,13 @@ public sealed class ChatProviders(OpenAiProvider openAi, [FromKeyedServices(Prov
 
 public static class ProvidersRegistration
 {
-    public const string HttpClientName = "provider";
-
     /// <summary>The value of <see cref="ProviderOptions.ApiKey"/> for servers that ask for no key.</summary>
     public const string NoKey = "none";
 
-    /// <summary>
-    /// Registers the provider clients over one pooled <see cref="HttpClient"/>. <paramref name="configureHttp"/> takes off what the host
-    /// puts on every client: the route owns retries, breakers and time limits here.
-    /// </summary>
-    public static IServiceCollection AddProviders(this IServiceCollection services, Action<IHttpClientBuilder> configureHttp)
+    /// <summary>Registers the provider clients. <paramref name="findServices"/> puts before the pool what finds a provider that is another process of the application by its name.</summary>
+    public static IServiceCollection AddProviders(this IServiceCollection services, Func<IServiceProvider, HttpMessageHandler, HttpMessageHandler> findServices)
     {
-        var http = services.AddHttpClient(HttpClientName, client => client.Timeout = Timeout.InfiniteTimeSpan)
-            .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
-            {
-                PooledConnectionLifetime = TimeSpan.FromMinutes(10),
-                PooledConnectionIdleTimeout = TimeSpan.FromMinutes(1),
-                ConnectTimeout = TimeSpan.FromSeconds(10),
-                // A caller who leaves must cost nothing more: without this, a cancelled reply is drained for two seconds first.
-                ResponseDrainTimeout = TimeSpan.Zero,
-                UseCookies = false,
-                AllowAutoRedirect = false,
-                AutomaticDecompression = System.Net.DecompressionMethods.All,
-            })
-            .AddHttpMessageHandler(static () => new ResponseFactsHandler())
-            .SetHandlerLifetime(Timeout.InfiniteTimeSpan);
-        configureHttp(http);
+        services.AddSingleton(provider => new ProviderHttp(findServices(provider, ProviderHttp.Pool())));
         services.AddSingleton<IValidateOptions<CatalogOptions>, ProviderTransport>();
         services.AddSingleton<OpenAiProvider>();
         services.AddChatClientProvider(ProviderWire.OpenAI, new ChatClientBinding(SdkChatClients.OpenAi, static _ => null));

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace AiAspire.Core.Routing;
 
 /// <summary>Asks each provider that has a key for its list of models: free of charge, and it proves address, network and key.</summary>
-public sealed partial class ProviderProbes(ModelCatalog catalog, ProviderKeys keys, ProviderBook book, IHttpClientFactory clients, TimeProvider time, ILogger<ProviderProbes> logger)
+public sealed partial class ProviderProbes(ModelCatalog catalog, ProviderKeys keys, ProviderBook book, ProviderHttp http, TimeProvider time, ILogger<ProviderProbes> logger)
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(10);
     private const string AnthropicVersion = "2023-06-01";
@@ -38,7 +38,6 @@ public sealed partial class ProviderProbes(ModelCatalog catalog, ProviderKeys ke
     /// <returns>Null when the provider answered as it should.</returns>
     private async Task<string?> AskAsync(ProviderOptions settings, ProviderKey key, CancellationToken cancellationToken)
     {
-        using var client = clients.CreateClient(ProvidersRegistration.HttpClientName);
         using var request = new HttpRequestMessage(HttpMethod.Get, ProviderAddress.Of(settings, settings.Wire == ProviderWire.Anthropic ? "v1/models" : "models"));
         if (settings.Wire == ProviderWire.Anthropic)
         {
@@ -54,7 +53,7 @@ public sealed partial class ProviderProbes(ModelCatalog catalog, ProviderKeys ke
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         try
         {
-            using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+            using var response = await http.Invoker.SendAsync(request, either.Token);
             return response.IsSuccessStatusCode ? null : $"http_{(int)response.StatusCode}";
         }
         catch (Exception e) when (e is HttpRequestException or IOException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))

@@ -19,6 +19,7 @@ internal sealed record BenchOptions
     public const string Usage = """
         dotnet run -c Release --project tests/Bench [-- options]
           --seconds 8              length of one measurement
+          --warm-up 10             seconds, twice, of each path before the first measurement; the Api's hot code is compiled anew for about a minute
           --rounds 3               rounds; each measures every path once, the table shows the median
           --concurrency 1,16,64    callers that each wait for their answer before they ask again
           --only non-stream|stream one way of delivery instead of both
@@ -32,6 +33,8 @@ internal sealed record BenchOptions
     private const string StreamOnly = "stream";
 
     public TimeSpan Length { get; private init; } = TimeSpan.FromSeconds(8);
+
+    public TimeSpan WarmUp { get; private init; } = TimeSpan.FromSeconds(10);
 
     public int Rounds { get; private init; } = 3;
 
@@ -71,6 +74,7 @@ internal sealed record BenchOptions
     private BenchOptions? With(string name, string value) => name switch
     {
         "--seconds" when Number(value) is { } seconds => this with { Length = TimeSpan.FromSeconds(seconds) },
+        "--warm-up" when Number(value) is { } seconds => this with { WarmUp = TimeSpan.FromSeconds(seconds) },
         "--rounds" when Number(value) is { } rounds => this with { Rounds = rounds },
         "--concurrency" when value.Split(',').Select(Number).ToArray() is var levels && levels.All(n => n is not null)
             => this with { Concurrency = [.. levels.Select(n => n!.Value)] },

@@ -26,7 +26,6 @@ internal sealed record Measurement(Delivery Delivery, int Callers, string Path, 
 internal sealed class BenchRun(BenchOptions options, WholeApplication whole, YarpPeer yarp, PortkeyPeer? portkey, TimeProvider time, Action<string> say)
 {
     private const string UpstreamKey = "sk-bench";
-    private static readonly TimeSpan FirstWarmUp = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(1);
     private const int WarmUpCallers = 16;
 
@@ -52,7 +51,7 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
             var question = new ChatQuestion(delivery);
             // Twice: the code that the first pass made hot is compiled anew during the second.
             foreach (var path in paths.Concat(paths))
-                await LoadAsync(generator, path, question, WarmUpCallers, FirstWarmUp, cancellationToken);
+                await LoadAsync(generator, path, question, WarmUpCallers, options.WarmUp, cancellationToken);
             foreach (var callers in options.Concurrency)
                 for (var round = 1; round <= options.Rounds; round++)
                     foreach (var path in paths)

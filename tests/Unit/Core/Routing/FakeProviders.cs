@@ -19,16 +19,13 @@ namespace AiAspire.Unit.CoreTests.Routing;
 internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
 {
     private readonly Dictionary<string, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>>> _hosts = new(StringComparer.Ordinal);
-    private readonly IHttpClientFactory _clients;
     private readonly TimeProvider _time;
 
     public FakeProviders(TimeProvider time)
     {
-        var services = new ServiceCollection();
-        services.AddHttpClient(ProvidersRegistration.HttpClientName).ConfigurePrimaryHttpMessageHandler(() => this).SetHandlerLifetime(Timeout.InfiniteTimeSpan);
-        _clients = services.BuildServiceProvider().GetRequiredService<IHttpClientFactory>();
-        var sdk = new ChatClientProvider(new ChatClientBinding((target, key, http, id) => Client!, static _ => null), _clients, time);
-        Chat = new ChatProviders(new OpenAiProvider(_clients, time), sdk, sdk);
+        var http = new ProviderHttp(this);
+        var sdk = new ChatClientProvider(new ChatClientBinding((target, key, client, id) => Client!, static _ => null), http, time);
+        Chat = new ChatProviders(new OpenAiProvider(http, time), sdk, sdk);
         _time = time;
     }
 
