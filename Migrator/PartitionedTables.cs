@@ -62,7 +62,7 @@ internal static class PartitionedTables
         }
     }
 
-    /// <summary>Creates the months from the last one to a year ahead, and the default partition that catches what falls outside.</summary>
+    /// <summary>Creates the months from the last one to a few ahead, and the default partition that catches what falls outside.</summary>
     public static async Task EnsureMonthsAsync(NpgsqlConnection connection, DateTimeOffset now, CancellationToken cancellationToken)
     {
         foreach (var table in Tables)

@@ -29,18 +29,20 @@ public sealed record SettledCall(ChatCall Call, string Outcome, DateTimeOffset A
 public static class Settlement
 {
     // Settling twice changes nothing. What the reconciler closed at the estimate, because the call outlived its lease, gets its true
-    // figures. The bounds keep it to the partitions of those attempts.
-    private const string CloseAttemptsSql =
+    // figures. The bounds keep it to the partitions of those attempts; told of the calls' rows too, they make PostgreSQL expect few of
+    // those and look each up; and request_id lets either index find it. So the plan is right also while no statistics say how large the table is.
+    internal const string CloseAttemptsSql =
         """
         UPDATE aiaspire.ledger_attempts a SET
             outcome = s.outcome, status_code = s.status_code, error_code = s.error_code, usage_source = s.usage_source,
             input_tokens = s.input, cached_input_tokens = s.cached, cache_write_tokens = s.cache_write, output_tokens = s.output,
             reasoning_tokens = s.reasoning, provider_cost = s.cost, provider_request_id = s.provider_request_id, settled_at = s.settled_at,
             latency_ms = s.latency_ms, first_token_ms = s.first_token_ms
-        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
             AS s(tenant_id, attempt_id, outcome, status_code, error_code, usage_source, input, cached, cache_write, output, reasoning,
-                 cost, provider_request_id, settled_at, latency_ms, first_token_ms)
-        WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.outcome IN ('Open', 'Abandoned') AND a.attempt_id BETWEEN $17 AND $18
+                 cost, provider_request_id, settled_at, latency_ms, first_token_ms, request_id)
+        WHERE a.tenant_id = s.tenant_id AND a.attempt_id = s.attempt_id AND a.request_id = s.request_id AND a.outcome IN ('Open', 'Abandoned')
+            AND a.attempt_id BETWEEN $18 AND $19 AND s.attempt_id BETWEEN $18 AND $19
         """;
 
     private const string RequestColumns =
@@ -61,7 +63,7 @@ public static class Settlement
 
     // What the reconciler took for abandoned gets the true figures. No ON CONFLICT DO UPDATE: what it takes from the new row counts as
     // read, and the ledger role reads nothing. The attempts were closed before, so the reconciler cannot come in between.
-    private const string CorrectRequestsSql =
+    internal const string CorrectRequestsSql =
         $"""
         UPDATE aiaspire.ledger_requests r SET
             api_key_id = b.api_key_id, conversation_id = b.conversation_id, requested_model = b.requested_model, model = b.model,
@@ -70,7 +72,8 @@ public static class Settlement
             reasoning_tokens = b.reasoning_tokens, provider_cost = b.provider_cost, charged_cost = b.charged_cost, started_at = b.started_at,
             finished_at = b.finished_at, latency_ms = b.latency_ms
         FROM {Booked}
-        WHERE r.tenant_id = b.tenant_id AND r.request_id = b.request_id AND r.outcome = 'abandoned' AND r.request_id BETWEEN $26 AND $27
+        WHERE r.tenant_id = b.tenant_id AND r.request_id = b.request_id AND r.outcome = 'abandoned'
+            AND r.request_id BETWEEN $26 AND $27 AND b.request_id BETWEEN $26 AND $27
         """;
 
     /// <summary>Closes every attempt of the calls; null when they had none.</summary>
@@ -106,6 +109,7 @@ public static class Settlement
                 Parameter.Column(rows, static r => r.Settled.At.UtcDateTime),
                 Parameter.Column(rows, static r => r.Attempt.Latency.TotalMilliseconds),
                 Parameter.Column(rows, static r => r.Attempt.FirstToken?.TotalMilliseconds),
+                Parameter.Column(rows, static r => r.Settled.Call.RequestId),
                 Parameter.Of(rows.Min(static r => r.Attempt.AttemptId)),
                 Parameter.Of(rows.Max(static r => r.Attempt.AttemptId)),
             },

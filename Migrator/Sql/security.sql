@@ -154,7 +154,7 @@ CREATE POLICY open_any ON aiaspire.ledger_attempts FOR INSERT TO aiaspire_ledger
 CREATE POLICY find_any ON aiaspire.ledger_attempts FOR SELECT TO aiaspire_ledger USING (true);
 -- Abandoned: closed at the estimate by reconcile_attempts. A call that outlived its lease and ends after all has the true figures.
 CREATE POLICY close_any ON aiaspire.ledger_attempts FOR UPDATE TO aiaspire_ledger USING (outcome IN ('Open', 'Abandoned')) WITH CHECK (true);
-GRANT INSERT, SELECT (tenant_id, attempt_id, outcome), UPDATE (outcome, status_code, error_code, usage_source, input_tokens, cached_input_tokens,
+GRANT INSERT, SELECT (tenant_id, attempt_id, request_id, outcome), UPDATE (outcome, status_code, error_code, usage_source, input_tokens, cached_input_tokens,
     cache_write_tokens, output_tokens, reasoning_tokens, provider_cost, provider_request_id, settled_at, latency_ms, first_token_ms)
     ON aiaspire.ledger_attempts TO aiaspire_ledger;
 CREATE POLICY book_any ON aiaspire.ledger_requests FOR INSERT TO aiaspire_ledger WITH CHECK (true);
