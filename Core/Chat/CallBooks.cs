@@ -79,6 +79,11 @@ public sealed partial class CallBooks : ICallBooks
                 // Should the lost answer have been a commit: every statement is keyed by ids made before and may be repeated.
                 LogSettleRetry(_logger, call.RequestId, attempt, e);
             }
+            catch (Exception e)
+            {
+                LogNotSettled(_logger, call.RequestId, attempt, e);
+                throw;
+            }
 
             await Task.Delay(pause, _time);
             pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
@@ -133,6 +138,9 @@ public sealed partial class CallBooks : ICallBooks
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Settling request {RequestId} failed at try {Try}; trying again")]
     private static partial void LogSettleRetry(ILogger logger, Guid requestId, int @try, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, EventName = "llm.not_settled", Message = "Request {RequestId} could not be settled in {Tries} tries: its attempts stay open for the reconciler")]
+    private static partial void LogNotSettled(ILogger logger, Guid requestId, int tries, Exception exception);
 
     [LoggerMessage(
         Level = LogLevel.Information,

@@ -46,7 +46,7 @@ public sealed partial class RouteStep(
                 }
                 catch (Exception e)
                 {
-                    CloseAborted(call, attempt, admission, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
+                    CloseAborted(call, attempt, admission, activity, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
                     throw;
                 }
 
@@ -72,7 +72,7 @@ public sealed partial class RouteStep(
                     finally
                     {
                         if (stopped)
-                            CloseAborted(call, attempt, admission, callerLeft: true);
+                            CloseAborted(call, attempt, admission, activity, callerLeft: true);
                     }
                 }
             }
@@ -116,13 +116,14 @@ public sealed partial class RouteStep(
     }
 
     /// <summary>A fault of our own is no leaving of the caller's: it is not charged.</summary>
-    private void CloseAborted(ChatCall call, Attempt attempt, Admission admission, bool callerLeft)
+    private void CloseAborted(ChatCall call, Attempt attempt, Admission admission, Activity? activity, bool callerLeft)
     {
         if (!callerLeft)
             attempt.ErrorCode = "internal_error";
         else if (call.Reply.HasContent)
             admission.Succeeded();
         Close(call, attempt, admission, callerLeft ? AttemptOutcome.Aborted : AttemptOutcome.Failed);
+        AttemptTracing.Finish(activity, attempt, call.Reply);
     }
 
     private void Close(ChatCall call, Attempt attempt, Admission admission, AttemptOutcome outcome)
