@@ -1,8 +1,9 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using System.Text.Json;
+using System.Text;
 using AiAspire.AppHost;
 using AiAspire.Integration.Application;
 using AiAspire.Integration.Jobs;
@@ -17,6 +18,7 @@ namespace AiAspire.Integration.Gateway;
 public sealed class GatewayChaosTests(TwoReplicas replicas) : IClassFixture<TwoReplicas>
 {
     private const int Cap = 100;
+    private static readonly TimeSpan SpansWithin = TimeSpan.FromSeconds(30);
 
     private static readonly GatewayChaosOptions Short = new(
         Length: TimeSpan.FromSeconds(30), Callers: 8, FaultLength: TimeSpan.FromSeconds(1.3), Calm: TimeSpan.FromSeconds(1.1), ApiKills: 2, RedisKills: 1, DatabaseRestarts: 1);
@@ -72,12 +74,84 @@ public sealed class GatewayChaosTests(TwoReplicas replicas) : IClassFixture<TwoR
         Assert.Equal(1L, await command.ExecuteScalarAsync(Cancelled));
     }
 
+    [Fact]
+    [Trait("Checklist", "ARCH-02")]
+    public async Task A_switch_that_is_thrown_at_one_replica_holds_at_the_other_a_second_later()
+    {
+        using var client = await TenantAsync("switched", 1_000_000);
+        using var admin = Admin();
+        using (var served = await AskAsync(1))
+            Assert.Equal(HttpStatusCode.OK, served.StatusCode);
+        foreach (var (engaged, status) in new[] { (true, HttpStatusCode.ServiceUnavailable), (false, HttpStatusCode.OK) })
+        {
+            using var set = await admin.PutAsJsonAsync(
+                new Uri(replicas.App.GetReplicaEndpoint("api", 0), "/v1/admin/kill-switches/feature/drill"), new { engaged, reason = "a drill" }, Cancelled);
+            Assert.Equal(HttpStatusCode.OK, set.StatusCode);
+            await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System, Cancelled);
+            using var answer = await AskAsync(1);
+            Assert.Equal(status, answer.StatusCode);
+        }
+
+        async Task<HttpResponseMessage> AskAsync(int replica)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(replicas.App.GetReplicaEndpoint("api", replica), "/v1/chat/completions")) { Content = JsonContent.Create(Ask) };
+            request.Headers.Add("X-AiAspire-Feature", "drill");
+            return await client.SendAsync(request, Cancelled);
+        }
+    }
+
+    [Fact]
+    [Trait("Checklist", "OBS-12")]
+    [Trait("Checklist", "OBS-13")]
+    [Trait("Checklist", "OBS-14")]
+    [Trait("Checklist", "OBS-16")]
+    public async Task A_call_and_a_job_are_one_trace_from_the_edge_through_the_queue_to_the_database_without_a_word_of_the_prompt()
+    {
+        using var client = await TenantAsync("traced", 1_000_000);
+        var trace = ActivityTraceId.CreateRandom();
+        foreach (var (path, body) in new (string, object)[] { ("/v1/chat/completions", Ask), ("/v1/jobs", new { request = Ask }) })
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, path) { Content = JsonContent.Create(body) };
+            request.Headers.Add("traceparent", $"00-{trace}-b7ad6b7169203331-01");
+            using var answer = await client.SendAsync(request, Cancelled);
+            Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync(Cancelled));
+        }
+
+        var id = Convert.FromHexString(trace.ToHexString());
+        foreach (var name in new[]
+        {
+            // The edge, the steps, the call of the model, the database, and the job in a worker.
+            "POST /v1/chat/completions", "chat.settle", "chat.limit", "chat.route", "chat sim-small", "gen_ai.request.model", "gen_ai.usage.output_tokens",
+            "gen_ai.conversation.id", "aiaspire.cost_usd", "postgresql", "process chat.completion",
+        })
+            await ArrivedAsync(name, batch => batch.AsSpan().IndexOf(id) >= 0 && Has(batch, name));
+        Assert.DoesNotContain(replicas.Collector.Batches, b => Has(b, "say exactly"));
+
+        static bool Has(byte[] batch, string text) => batch.AsSpan().IndexOf(Encoding.UTF8.GetBytes(text)) >= 0;
+    }
+
+    private async Task ArrivedAsync(string what, Func<byte[], bool> which)
+    {
+        var started = TimeProvider.System.GetTimestamp();
+        while (!replicas.Collector.Batches.Any(which))
+        {
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < SpansWithin, $"Waited {SpansWithin.TotalSeconds} s for spans of {what}; {replicas.Collector.Batches.Count} batches came.");
+            await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, Cancelled);
+        }
+    }
+
+    private HttpClient Admin()
+    {
+        var admin = replicas.App.CreateHttpClient("api");
+        admin.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", DevelopmentSecrets.In(replicas.App.DataFolder).ApiKey);
+        return admin;
+    }
+
     private async Task<HttpClient> TenantAsync(string slug, long tokensPerDay)
     {
         var secrets = DevelopmentSecrets.In(replicas.App.DataFolder);
-        using (var admin = replicas.App.CreateHttpClient("api"))
+        using (var admin = Admin())
         {
-            admin.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", secrets.ApiKey);
             using var made = await admin.PostAsJsonAsync("/v1/admin/tenants", new { slug, name = slug, tokens_per_day = tokensPerDay }, Cancelled);
             Assert.True(made.StatusCode == HttpStatusCode.Created, await made.Content.ReadAsStringAsync(Cancelled));
         }

@@ -27,10 +27,7 @@ internal enum Leaving
 /// <summary>A question whose answer is known.</summary>
 /// <param name="Conversation">Names the question in the ledger.</param>
 /// <param name="HasKey">With an <c>Idempotency-Key</c> the question may be asked again.</param>
-internal sealed record Question(Guid Conversation, string Model, bool Stream, string Answer, bool HasKey, Leaving Leaving)
-{
-    public bool MayBeAskedAgain => HasKey;
-}
+internal sealed record Question(Guid Conversation, string Model, bool Stream, string Answer, bool HasKey, Leaving Leaving);
 
 /// <summary>How one try ended, as its caller saw it.</summary>
 internal enum TryEnd
@@ -54,7 +51,11 @@ internal enum TryEnd
     Lie,
 }
 
-internal sealed record Try(TryEnd End, string Detail, TimeSpan? RetryAfter = null, bool? ShouldRetry = null);
+internal sealed record Try(TryEnd End, string Detail, TimeSpan? RetryAfter = null, bool? ShouldRetry = null)
+{
+    /// <summary>409: the request is being worked on.</summary>
+    public bool InProgress { get; init; }
+}
 
 /// <summary>What became of a question.</summary>
 internal sealed record Outcome(Question Question, IReadOnlyList<Try> Tries)
@@ -70,7 +71,8 @@ internal sealed record Outcome(Question Question, IReadOnlyList<Try> Tries)
 /// <summary>
 /// Asks as the official SDKs do: at most five retries, of connections that failed, of 408, 409, 429 and 5xx unless <c>x-should-retry</c> says no,
 /// after <c>Retry-After</c> or an exponential pause. As behind a load balancer, each try goes to a replica drawn anew, and to the other when that one takes
-/// no connection. Beyond an SDK, a stream that ended early is asked for again, with the same <c>Idempotency-Key</c>.
+/// no connection. Beyond an SDK, a stream that ended early is asked for again, with the same <c>Idempotency-Key</c>, and as long as the answer is 409,
+/// for the first request is still in progress, it is waited for.
 /// </summary>
 internal sealed class GatewayCaller(HttpMessageInvoker http, IReadOnlyList<Uri> replicas, string credential, TimeProvider time, Random random)
 {
@@ -79,23 +81,25 @@ internal sealed class GatewayCaller(HttpMessageInvoker http, IReadOnlyList<Uri> 
 
     public async Task<Outcome> AskAsync(Question question, CancellationToken cancellationToken)
     {
-        var tries = new List<Try>();
+        var (tries, failures, started) = (new List<Try>(), 0, time.GetTimestamp());
         while (true)
         {
             var leaving = tries.Count == 0 ? question.Leaving : Leaving.Never;
             var done = await TryAsync(question, leaving, cancellationToken);
             tries.Add(done);
-            if (done.End is TryEnd.Whole or TryEnd.Lie || !question.MayBeAskedAgain || done.ShouldRetry == false || tries.Count > Retries)
+            if (!done.InProgress)
+                failures++;
+            if (done.End is TryEnd.Whole or TryEnd.Lie || !question.HasKey || done.ShouldRetry == false || failures > Retries || time.GetElapsedTime(started) > Patience)
                 return new Outcome(question, tries);
-            await Task.Delay(Pause(done, tries.Count), time, cancellationToken);
+            await Task.Delay(Pause(done, failures), time, cancellationToken);
         }
     }
 
-    private TimeSpan Pause(Try done, int tries)
+    private TimeSpan Pause(Try done, int failures)
     {
         if (done.RetryAfter is { } asked && asked <= TimeSpan.FromSeconds(60))
             return asked;
-        return TimeSpan.FromSeconds(Math.Min(0.5 * Math.Pow(2, tries - 1), 8) * (1 - (0.25 * random.NextDouble())));
+        return TimeSpan.FromSeconds(Math.Min(0.5 * Math.Pow(2, Math.Max(0, failures - 1)), 8) * (1 - (0.25 * random.NextDouble())));
     }
 
     private async Task<Try> TryAsync(Question question, Leaving leaving, CancellationToken cancellationToken)
@@ -150,7 +154,10 @@ internal sealed class GatewayCaller(HttpMessageInvoker http, IReadOnlyList<Uri> 
         var told = response.Headers.TryGetValues("x-should-retry", out var values) ? values.First() : null;
         return new Try(
             TryEnd.Refused, string.Create(CultureInfo.InvariantCulture, $"{status} {code}"), response.Headers.RetryAfter?.Delta,
-            told is not null ? told == "true" : status is 408 or 409 or 429 or >= 500);
+            told is not null ? told == "true" : status is 408 or 409 or 429 or >= 500)
+        {
+            InProgress = status == 409,
+        };
     }
 
     private static async Task<Try> ReadWholeAsync(Question question, HttpResponseMessage response, CancellationToken cancellationToken)

@@ -21,8 +21,8 @@ internal sealed record GatewayChaosResult(
 
     private int NotCharged => Outcomes.Count(o => o.Served && !Books.Charges.ContainsKey(o.Question.Conversation));
 
-    /// <summary>Told that it failed, and charged all the same. A caller whose connection broke was told nothing.</summary>
-    private int ChargedInVain => Outcomes.Count(o => o.End is TryEnd.Refused or TryEnd.EndedEarly && Books.Charges.ContainsKey(o.Question.Conversation));
+    /// <summary>Told that it failed, and charged all the same. A caller whose connection broke was told nothing, nor one who did not wait for what is in progress.</summary>
+    private int ChargedInVain => Outcomes.Count(o => o.End is TryEnd.Refused or TryEnd.EndedEarly && !o.Tries[^1].InProgress && Books.Charges.ContainsKey(o.Question.Conversation));
 
     public IEnumerable<string> Faults()
     {
