@@ -37,8 +37,8 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
         var started = _time.GetTimestamp();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var failing = FailAsync(companies, over.Token);
-        var breaking = BreakAsync(over.Token);
-        await LoadAsync(tenants, started, cancellationToken);
+        var breaking = BreakAsync(cancellationToken);
+        await LoadAsync(tenants, started, breaking, cancellationToken);
         var elapsed = _time.GetElapsedTime(started);
         await over.CancelAsync();
         await Task.WhenAll(failing, breaking);
@@ -61,7 +61,8 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
         return ValueTask.CompletedTask;
     }
 
-    private async Task LoadAsync(GatewayTenants tenants, long started, CancellationToken cancellationToken)
+    /// <summary>As long as was asked for, and until all that was to be killed is there again.</summary>
+    private async Task LoadAsync(GatewayTenants tenants, long started, Task breaking, CancellationToken cancellationToken)
     {
         using var limit = new CancellationTokenSource(_options.Length + Grace, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
@@ -70,7 +71,7 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
         {
             var random = new Random(_options.Seed + number);
             var caller = new GatewayCaller(_http, replicas, tenants.Credentials[number % tenants.Credentials.Count], _time, random);
-            while (_time.GetElapsedTime(started) < _options.Length)
+            while (_time.GetElapsedTime(started) < _options.Length || !breaking.IsCompleted)
                 _outcomes.Add(await caller.AskAsync(Draw(random), either.Token));
         }));
     }
@@ -113,44 +114,31 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
     }
 
     /// <summary>Kills and restarts, one after the other, evenly over the run.</summary>
-    private async Task BreakAsync(CancellationToken over)
+    private async Task BreakAsync(CancellationToken cancellationToken)
     {
         var kinds = new (string What, int Times, Func<int, Task> Do)[]
         {
-            ("Api killed", _options.ApiKills, i => KillAsync("api", i % GatewayChaosOptions.Replicas, over)),
-            ("Redis killed", _options.RedisKills, _ => KillAsync("redis", 0, over)),
-            ("PostgreSQL restarted", _options.DatabaseRestarts, _ => _app.RestartResourceAsync("postgres", cancellationToken: over)),
+            ("Api killed", _options.ApiKills, i => KillAsync("api", i % GatewayChaosOptions.Replicas, cancellationToken)),
+            ("Redis killed", _options.RedisKills, _ => KillAsync("redis", 0, cancellationToken)),
+            ("PostgreSQL restarted", _options.DatabaseRestarts, _ => _app.RestartResourceAsync("postgres", cancellationToken: cancellationToken)),
         };
         var plan = kinds
             .SelectMany(k => Enumerable.Range(0, k.Times).Select(i => (At: (i + 0.5) / k.Times, k.What, Number: i, k.Do)))
             .OrderBy(p => p.At).ThenBy(p => p.What, StringComparer.Ordinal).ToList();
         var started = _time.GetTimestamp();
-        try
+        for (var i = 0; i < plan.Count; i++)
         {
-            for (var i = 0; i < plan.Count; i++)
-            {
-                // The last one early enough for its consequences to be met.
-                var due = _options.Length * ((i + 0.5) / (plan.Count + 0.5)) - _time.GetElapsedTime(started);
-                if (due > TimeSpan.Zero)
-                    await Task.Delay(due, _time, over);
-                _say($"{plan[i].What}.");
-                await plan[i].Do(plan[i].Number);
-                Met(plan[i].What);
-            }
-        }
-        catch (OperationCanceledException) when (over.IsCancellationRequested)
-        {
-            // The load is over; what was stopped must run for the account.
-            foreach (var (resource, replica) in new[] { ("postgres", 0), ("redis", 0), ("api", 0), ("api", 1) })
-                await _app.StartResourceAsync(resource, replica, CancellationToken.None);
-        }
-        catch (TimeoutException) when (over.IsCancellationRequested)
-        {
-            // What was waited for comes all the same.
+            // The last one early enough for its consequences to be met.
+            var due = (_options.Length * ((i + 0.5) / (plan.Count + 0.5))) - _time.GetElapsedTime(started);
+            if (due > TimeSpan.Zero)
+                await Task.Delay(due, _time, cancellationToken);
+            _say($"{plan[i].What}.");
+            await plan[i].Do(plan[i].Number);
+            Met(plan[i].What);
         }
     }
 
-    private async Task KillAsync(string resource, int replica, CancellationToken over)
+    private async Task KillAsync(string resource, int replica, CancellationToken cancellationToken)
     {
         if (_app.GetResourceProcessId(resource, replica) is not { } pid)
             return;
@@ -158,7 +146,7 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
             process.Kill();
         // At once, and not after the pauses that the engine makes before it starts what crashes all the time.
         await _app.StopResourceAsync(resource, replica);
-        await _app.StartResourceAsync(resource, replica, over);
+        await _app.StartResourceAsync(resource, replica, cancellationToken);
     }
 
     private void Met(string what)
