@@ -16,6 +16,6 @@ internal sealed class ReconcileJob(Reconciler reconciler, CounterGenerations cou
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         if (await reconciler.RunAsync(cancellationToken) > 0)
-            await counters.DropAsync(cancellationToken);
+            await counters.RenewAsync(cancellationToken);
     }
 }
