@@ -21,7 +21,7 @@ public sealed class GatewayChaosTests(TwoReplicas replicas) : IClassFixture<TwoR
     private static readonly TimeSpan SpansWithin = TimeSpan.FromSeconds(30);
 
     private static readonly GatewayChaosOptions Short = new(
-        Length: TimeSpan.FromSeconds(30), Callers: 8, FaultLength: TimeSpan.FromSeconds(1.3), Calm: TimeSpan.FromSeconds(1.1), ApiKills: 2, RedisKills: 1, DatabaseRestarts: 1);
+        Length: TimeSpan.FromSeconds(24), Callers: 8, FaultLength: TimeSpan.FromSeconds(1), Calm: TimeSpan.FromSeconds(0.8), ApiKills: 2, RedisKills: 1, DatabaseRestarts: 1);
 
     /// <summary>Longer than the cap: what is used is what was reserved, but for the guess at the input.</summary>
     private static readonly object Ask = new
