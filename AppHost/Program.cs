@@ -51,6 +51,7 @@ var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
     .WithSettings("Api", "Caching", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
+    .WithReplicas(int.Parse(builder.Configuration["Replicas:Api"] ?? "1", System.Globalization.CultureInfo.InvariantCulture))
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithMailFolder(secrets)

@@ -1,7 +1,9 @@
+using AiAspire.Api.Identity;
 using AiAspire.Core.Encryption;
 using AiAspire.Core.Idempotency;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
+using AiAspire.ServiceDefaults.Logging;
 using Npgsql;
 
 namespace AiAspire.Api.Errors;
@@ -21,6 +23,7 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         }
         catch (WireException e)
         {
+            using var identified = Identify(http);
             LogRefused(logger, http.Request.Method, http.Request.Path, e.Status, e.Code, e.Message);
             await ErrorWriter.WriteAsync(http, e);
         }
@@ -48,16 +51,24 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         }
         catch (Exception e) when (Foreseen(e) is { } told)
         {
+            using var identified = Identify(http);
             LogFailed(logger, http.Request.Method, http.Request.Path, e);
             await ErrorWriter.WriteAsync(http, told);
         }
         catch (Exception e)
         {
+            using var identified = Identify(http);
             LogFailed(logger, http.Request.Method, http.Request.Path, e);
             await ErrorWriter.WriteAsync(http, StatusCodes.Status500InternalServerError, new ErrorBody(new ErrorDetail(
                 $"Something went wrong on our side. Name the request id {http.Response.Headers[RequestIds.Header]} when you report it.", "server_error", null, "internal_error")));
         }
     }
+
+    /// <summary>The scope in which log lines bear the caller has ended where the exception passed it.</summary>
+    private static IDisposable? Identify(HttpContext http)
+        => http.RequestServices.GetRequiredService<RequestCaller>().Known is { } caller
+            ? LogContext.Push(tenantId: caller.TenantId.ToString(), userId: caller.UserId.ToString())
+            : null;
 
     /// <summary>What was to be read of it is not known, so nothing after it on the connection can be trusted to be another request.</summary>
     private static Task WriteUnreadableAsync(HttpContext http, int status, string message)

@@ -9,5 +9,8 @@ public sealed class RequestCaller
 
     public Caller Value => _caller ?? throw new InvalidOperationException("This request has no caller: its endpoint allows anonymous access.");
 
+    /// <summary>Null for a request without a caller.</summary>
+    internal Caller? Known => _caller;
+
     internal void Set(Caller caller) => _caller = caller;
 }

@@ -29,8 +29,11 @@ public sealed partial class CallBooks : ICallBooks
 {
     private const int MaxBatch = 250;
     private const int MaxWriters = 1;
-    private const int MaxTries = 3;
     private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>A database that restarts is back within seconds; until then the reply's last byte waits.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
     private readonly TenantSessions _sessions;
     private readonly UserKeys _userKeys;
@@ -62,6 +65,7 @@ public sealed partial class CallBooks : ICallBooks
         var charged = outcome == "succeeded" || call.EndUnfinished is null || also is not null;
         var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp), charged);
         var entry = new Entry(settled, charged && call.Request is ChatRequest chat ? new NewMessages(call, chat.Messages, cipher, _time) : null);
+        var (started, pause) = (_time.GetTimestamp(), TimeSpan.FromMilliseconds(50));
         for (var attempt = 1; ; attempt++)
         {
             // Not the caller's token: a caller who leaves is settled like any other.
@@ -70,11 +74,19 @@ public sealed partial class CallBooks : ICallBooks
                 await (also is null ? _writer.WriteAsync(entry) : WriteAloneAsync(entry, also));
                 break;
             }
-            catch (Exception e) when (attempt < MaxTries && e is NpgsqlException { IsTransient: true } or OperationCanceledException)
+            catch (Exception e) when (e is NpgsqlException { IsTransient: true } or OperationCanceledException && _time.GetElapsedTime(started) < Patience)
             {
                 // Should the lost answer have been a commit: every statement is keyed by ids made before and may be repeated.
                 LogSettleRetry(_logger, call.RequestId, attempt, e);
             }
+            catch (Exception e)
+            {
+                LogNotSettled(_logger, call.RequestId, attempt, e);
+                throw;
+            }
+
+            await Task.Delay(pause, _time);
+            pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
         }
 
         call.ChargedCost = settled.ChargedCost;
@@ -126,6 +138,9 @@ public sealed partial class CallBooks : ICallBooks
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Settling request {RequestId} failed at try {Try}; trying again")]
     private static partial void LogSettleRetry(ILogger logger, Guid requestId, int @try, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, EventName = "llm.not_settled", Message = "Request {RequestId} could not be settled in {Tries} tries: its attempts stay open for the reconciler")]
+    private static partial void LogNotSettled(ILogger logger, Guid requestId, int tries, Exception exception);
 
     [LoggerMessage(
         Level = LogLevel.Information,

@@ -15,13 +15,11 @@ public sealed class ChatPipeline
 
     public ChatPipeline(SettleStep settle, AdmitStep admit, KillSwitchStep killSwitch, CacheStep cache, CostCeilingStep ceiling, LimitStep limit, RouteStep route)
     {
-        IChatStep[] steps = [settle, admit, killSwitch, cache, ceiling, limit, route];
+        (string Name, IChatStep Step)[] steps =
+            [("settle", settle), ("admit", admit), ("kill_switch", killSwitch), ("cache", cache), ("cost_ceiling", ceiling), ("limit", limit), ("route", route)];
         ChatNext next = static (_, _) => throw new InvalidOperationException("The last step calls no next one.");
-        foreach (var step in steps.Reverse())
-        {
-            var inner = next;
-            next = (call, cancellationToken) => step.InvokeAsync(call, inner, cancellationToken);
-        }
+        foreach (var (name, step) in steps.Reverse())
+            next = StepTracing.Trace(name, step, next);
 
         _entry = next;
     }

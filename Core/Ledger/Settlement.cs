@@ -183,6 +183,7 @@ public static class Settlement
     {
         UsageSource.Provider => nameof(UsageSource.Provider),
         UsageSource.Delivered => nameof(UsageSource.Delivered),
+        UsageSource.Disputed => nameof(UsageSource.Disputed),
         _ => nameof(UsageSource.Estimate),
     };
 }

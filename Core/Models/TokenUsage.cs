@@ -9,6 +9,9 @@ public enum UsageSource
     /// <summary>Counted by us over what was delivered, since the provider's report never came (the stream was cut or cancelled).</summary>
     Delivered,
 
+    /// <summary>Counted by us, since the provider's report cannot be true: what it bills is to be compared.</summary>
+    Disputed,
+
     /// <summary>What was reserved: the process that made the call died, or nothing is known of the reply.</summary>
     Estimate,
 }

@@ -5,6 +5,7 @@ using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
 using AiAspire.Core.Providers;
 using AiAspire.Core.Wire;
+using Microsoft.Extensions.Logging;
 
 namespace AiAspire.Core.Routing;
 
@@ -12,7 +13,8 @@ namespace AiAspire.Core.Routing;
 /// The end of the pipeline: calls targets until one serves; <see cref="RouteCourse"/> says which, and when. Before the first content a
 /// failure leads to another attempt; after it the reply ends with an error, for a second answer must never be spliced onto the first.
 /// </summary>
-public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, TimeProvider time) : IChatStep
+public sealed partial class RouteStep(
+    ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, TimeProvider time, ILogger<RouteStep> logger) : IChatStep
 {
     /// <summary>An attempt that begins just before the request's deadline still gets a moment.</summary>
     private static readonly TimeSpan LeastFirstToken = TimeSpan.FromSeconds(1);
@@ -44,7 +46,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
                 }
                 catch (Exception e)
                 {
-                    CloseAborted(call, attempt, admission, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
+                    CloseAborted(call, attempt, admission, activity, callerLeft: e is OperationCanceledException && cancellationToken.IsCancellationRequested);
                     throw;
                 }
 
@@ -70,7 +72,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
                     finally
                     {
                         if (stopped)
-                            CloseAborted(call, attempt, admission, callerLeft: true);
+                            CloseAborted(call, attempt, admission, activity, callerLeft: true);
                     }
                 }
             }
@@ -114,13 +116,14 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
     }
 
     /// <summary>A fault of our own is no leaving of the caller's: it is not charged.</summary>
-    private void CloseAborted(ChatCall call, Attempt attempt, Admission admission, bool callerLeft)
+    private void CloseAborted(ChatCall call, Attempt attempt, Admission admission, Activity? activity, bool callerLeft)
     {
         if (!callerLeft)
             attempt.ErrorCode = "internal_error";
         else if (call.Reply.HasContent)
             admission.Succeeded();
         Close(call, attempt, admission, callerLeft ? AttemptOutcome.Aborted : AttemptOutcome.Failed);
+        AttemptTracing.Finish(activity, attempt, call.Reply);
     }
 
     private void Close(ChatCall call, Attempt attempt, Admission admission, AttemptOutcome outcome)
@@ -130,7 +133,7 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
         var reply = call.Reply;
         if (reply.Usage is { } usage)
         {
-            (attempt.Usage, attempt.UsageSource) = (usage, UsageSource.Provider);
+            Take(usage, call, attempt);
         }
         else if (attempt.Status >= 400)
         {
@@ -144,13 +147,35 @@ public sealed class RouteStep(ChatProviders providers, IOpenAttempts openAttempt
         }
         else
         {
-            var output = tokens.Count(reply.Text) + ((reply.DeliveredBytes - reply.Text.Length) / 4);
-            (attempt.Usage, attempt.UsageSource) = (
-                new TokenUsage(call.Request.CountInput(tokens), 0, 0, output, 0), reply.HasContent ? UsageSource.Delivered : UsageSource.Estimate);
+            (attempt.Usage, attempt.UsageSource) = (ReportedUsage.Count(call, tokens), reply.HasContent ? UsageSource.Delivered : UsageSource.Estimate);
         }
 
         admission.Used = attempt.Usage.Total;
         if (picker.Options.LearnLimits)
             admission.Lane.Learn(attempt.GrantedRequests, attempt.GrantedTokens);
     }
+
+    /// <summary>A report that cannot be true is neither charged nor counted: our own count is, and the row says so.</summary>
+    private void Take(TokenUsage reported, ChatCall call, Attempt attempt)
+    {
+        if (ReportedUsage.Doubt(reported, call, tokens) is not { } doubt)
+        {
+            (attempt.Usage, attempt.UsageSource) = (reported, UsageSource.Provider);
+            return;
+        }
+
+        (attempt.Usage, attempt.UsageSource) = (ReportedUsage.Count(call, tokens), UsageSource.Disputed);
+        picker.Metrics.Disputed(attempt.Target, doubt);
+        LogDisputed(
+            logger, attempt.Target.Target.Provider, attempt.Target.Target.Model.Id, reported.TotalInput, reported.Output, doubt, attempt.Usage.TotalInput, attempt.Usage.Output,
+            attempt.AttemptId, call.RequestId, call.Caller.TenantId);
+    }
+
+    [LoggerMessage(
+        Level = LogLevel.Error,
+        EventName = "provider.usage_disputed",
+        Message = "ALARM: '{Provider}' reports {ReportedInput} tokens in and {ReportedOutput} out of '{Model}', which cannot be true ({Doubt}); {InputTokens} and {OutputTokens} by our own count are charged. "
+            + "Compare its bill: attempt {AttemptId} of request {RequestId} (tenant {Tenant})")]
+    private static partial void LogDisputed(
+        ILogger logger, string provider, string model, long reportedInput, long reportedOutput, string doubt, long inputTokens, long outputTokens, Guid attemptId, Guid requestId, Guid tenant);
 }

@@ -14,6 +14,7 @@ public sealed class RoutingMetrics
     private readonly Counter<long> _retries;
     private readonly Counter<long> _fallbacks;
     private readonly Histogram<double> _queued;
+    private readonly Counter<long> _disputed;
 
     public RoutingMetrics(IMeterFactory meters, IServiceProvider services)
     {
@@ -21,6 +22,7 @@ public sealed class RoutingMetrics
         _retries = meter.CreateCounter<long>("provider.retries_total", "{attempt}", "Attempts at a target that had just failed, by the failure.");
         _fallbacks = meter.CreateCounter<long>("provider.fallbacks_total", "{attempt}", "Attempts at another target than the one before, by the failure.");
         _queued = meter.CreateHistogram<double>("provider.queue_ms", "ms", "Waits for a provider's rate limit or cooldown.");
+        _disputed = meter.CreateCounter<long>("provider.usage_disputed_total", "{attempt}", "Attempts whose provider reported a usage that cannot be true, by what is wrong with it.");
         // Asked for when read: what is observed here is made after the metrics are.
         meter.CreateObservableGauge(
             "provider.breaker_state",
@@ -53,6 +55,9 @@ public sealed class RoutingMetrics
         {
             { "provider", from.Target.Provider }, { "model", from.Target.Model.Id }, { "fallback.provider", to.Target.Provider }, { "error.code", reason },
         });
+
+    internal void Disputed(PricedTarget target, string reason)
+        => _disputed.Add(1, new TagList { { "provider", target.Target.Provider }, { "model", target.Target.Model.Id }, { "reason", reason } });
 
     internal void Queued(PricedTarget target, TimeSpan wait)
         => _queued.Record(wait.TotalMilliseconds, new TagList { { "provider", target.Target.Provider }, { "model", target.Target.Model.Id } });

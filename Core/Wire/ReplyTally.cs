@@ -230,16 +230,28 @@ public sealed class ReplyTally(ReplyList list = ReplyList.Choices, int items = 0
             return;
         }
 
-        var from = reader.BytesConsumed;
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             // Some servers send an empty array with every chunk: that is no call.
             HasToolCall = true;
-            reader.Skip();
+            var depth = reader.CurrentDepth;
+            if (reader.TokenType != JsonTokenType.StartObject)
+                reader.Skip();
+            else
+                while (reader.Read() && !(reader.TokenType == JsonTokenType.EndObject && reader.CurrentDepth == depth))
+                    ReadCallPart(ref reader);
         }
+    }
 
-        if (HasToolCall)
-            DeliveredBytes += reader.BytesConsumed - from;
+    /// <summary>The model wrote the name and the arguments; what stands around them comes anew with each chunk of a few characters.</summary>
+    private void ReadCallPart(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType != JsonTokenType.PropertyName || !(reader.ValueTextEquals("name"u8) || reader.ValueTextEquals("arguments"u8) || reader.ValueTextEquals("input"u8)))
+            return;
+        reader.Read();
+        var from = reader.TokenStartIndex;
+        reader.Skip();
+        DeliveredBytes += reader.TokenType == JsonTokenType.String ? reader.ValueSpan.Length : reader.BytesConsumed - from;
     }
 
     private void AddText(ref Utf8JsonReader reader, int index)

@@ -526,7 +526,7 @@ BEGIN
                     (a.status_code IS NULL AND coalesce(a.error_code, '') LIKE '%timeout%')::integer,
                     (coalesce(a.status_code, 0) BETWEEN 400 AND 499 AND a.status_code <> 429)::integer,
                     (coalesce(a.status_code, 0) < 400 AND a.error_code IS NOT NULL AND NOT (a.status_code IS NULL AND a.error_code LIKE '%timeout%'))::integer,
-                    0, 0, 0, 0, 0, 0, a.provider_cost, CASE WHEN a.usage_source = 'Estimate' THEN a.provider_cost ELSE 0 END, 0, 0, NULL
+                    0, 0, 0, 0, 0, 0, a.provider_cost, CASE WHEN a.usage_source IN ('Estimate', 'Disputed') THEN a.provider_cost ELSE 0 END, 0, 0, NULL
                 FROM aiaspire.ledger_attempts a
                 WHERE a.tenant_id = p_tenant AND a.attempt_id >= aiaspire.least_id(p_from) AND a.attempt_id < aiaspire.least_id(p_to) AND a.outcome <> 'Open'
             ) x GROUP BY x.bucket, x.feature, x.model, x.provider, x.tier

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using System.Net;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -48,6 +49,10 @@ internal sealed class PostgresConnectionRules(string connectionName) : IValidate
 
         return ValidateOptionsResult.Success;
     }
+
+    public static bool NamesPoolSize(string connectionString)
+        => new DbConnectionStringBuilder { ConnectionString = connectionString }.Keys.Cast<string>()
+            .Any(static k => k.Replace(" ", "", StringComparison.Ordinal).ToUpperInvariant() is "MAXIMUMPOOLSIZE" or "MAXPOOLSIZE");
 
     private ValidateOptionsResult Refuse(string reason) =>
         ValidateOptionsResult.Fail($"The connection string '{connectionName}' {reason}");

@@ -14,6 +14,12 @@ namespace AiAspire.ServiceDefaults;
 public static class PostgresExtensions
 {
     private const string PlaintextSetting = "Database:AllowPlaintext";
+
+    /// <summary>
+    /// Of a process, when the connection string does not say (<c>Maximum Pool Size</c>). Replicas together must stay below the server's
+    /// <c>max_connections</c>: beyond it calls fail, while for a free connection of the pool they only wait.
+    /// </summary>
+    private const int MaxConnections = 30;
     private static readonly TimeSpan HealthTimeout = TimeSpan.FromSeconds(2);
 
     /// <summary>
@@ -47,6 +53,8 @@ public static class PostgresExtensions
             // A request's statements are always the same ones: planned once per connection instead of each time.
             if (source.ConnectionStringBuilder.MaxAutoPrepare == 0)
                 (source.ConnectionStringBuilder.MaxAutoPrepare, source.ConnectionStringBuilder.AutoPrepareMinUsages) = (100, 2);
+            if (!PostgresConnectionRules.NamesPoolSize(options.ConnectionString!))
+                source.ConnectionStringBuilder.MaxPoolSize = MaxConnections;
             source.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
             configure?.Invoke(source);
             return source.Build();

@@ -159,9 +159,9 @@ internal sealed partial class JobExecution(
 
     private static Activity? Start(ClaimedJob job)
     {
-        // The job belongs to the trace of whoever queued it.
+        // The job belongs to the trace of whoever queued it: also when nobody collects spans, its log lines and its calls bear the trace's id.
         var activity = ActivityContext.TryParse(job.TraceParent, null, isRemote: true, out var parent)
-            ? Source.StartActivity($"process {job.Kind}", ActivityKind.Consumer, parent)
+            ? Source.StartActivity($"process {job.Kind}", ActivityKind.Consumer, parent) ?? new Activity($"process {job.Kind}").SetParentId(job.TraceParent!).Start()
             : Source.StartActivity($"process {job.Kind}", ActivityKind.Consumer);
         activity?.SetTag("messaging.operation.type", "process");
         activity?.SetTag("messaging.message.id", job.JobId);

@@ -21,7 +21,7 @@ internal sealed record BenchOptions
           --seconds 8              length of one measurement
           --warm-up 10             seconds, twice, of each path before the first measurement; the Api's hot code is compiled anew for about a minute
           --rounds 3               rounds; each measures every path once, the table shows the median
-          --concurrency 1,16,64    callers that each wait for their answer before they ask again
+          --concurrency 1,16,64,1000  callers that each wait for their answer before they ask again
           --only non-stream|stream one way of delivery instead of both
           --paths direct,YARP,Api  some of the paths only, for profiling one of them
           --json FILE              every single measurement as JSON
@@ -38,7 +38,7 @@ internal sealed record BenchOptions
 
     public int Rounds { get; private init; } = 3;
 
-    public IReadOnlyList<int> Concurrency { get; private init; } = [1, 16, 64];
+    public IReadOnlyList<int> Concurrency { get; private init; } = [1, 16, 64, 1000];
 
     public IReadOnlyList<Delivery> Deliveries { get; private init; } = [Delivery.Whole, Delivery.Stream];
 

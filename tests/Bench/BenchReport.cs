@@ -28,6 +28,7 @@ internal sealed record BenchReport(
         foreach (var delivery in Options.Deliveries)
             AppendTable(text, delivery);
         AppendCpu(text);
+        AppendMemory(text);
         text.AppendLine(
             $"Ledger: {Asked} requests sent to the Api (warm-up included), {Books.Settled} attempts settled ({Books.Succeeded} succeeded), " +
             $"{Books.Open} open, {Books.Requests} requests booked, {Books.Messages} messages kept: {(BooksAgree ? "equal" : "**NOT EQUAL**")}.");
@@ -56,8 +57,8 @@ internal sealed record BenchReport(
         var stream = delivery == Delivery.Stream;
         text.AppendLine(stream ? "Streams of about 20 tokens" : "Whole answers (non-stream)");
         text.AppendLine();
-        text.AppendLine($"| Callers | Path | Requests/s | p50 ms | p95 ms | p99 ms | Added p50 ms |{(stream ? " First token p50 ms |" : "")} × direct | × YARP | × Portkey | Errors |");
-        text.AppendLine($"|--:|---|--:|--:|--:|--:|--:|{(stream ? "--:|" : "")}--:|--:|--:|--:|");
+        text.AppendLine($"| Callers | Path | Requests/s | p50 ms | p95 ms | p99 ms | Added p50 ms | Added p95 ms | Added p99 ms |{(stream ? " First token p50 ms |" : "")} × direct | × YARP | × Portkey | Errors |");
+        text.AppendLine($"|--:|---|--:|--:|--:|--:|--:|--:|--:|{(stream ? "--:|" : "")}--:|--:|--:|--:|");
         foreach (var callers in Options.Concurrency)
             foreach (var path in Options.Paths)
                 AppendRow(text, [.. Measurements.Where(m => m.Delivery == delivery && m.Callers == callers && m.Path == path)], stream);
@@ -66,14 +67,39 @@ internal sealed record BenchReport(
 
     private void AppendRow(StringBuilder text, IReadOnlyList<Measurement> rounds, bool stream)
     {
-        var added = Median(rounds.Select(m => m.Latency.P50 - SameRound(m, ChatPath.Direct)?.Latency.P50 ?? double.NaN));
         text.Append(CultureInfo.InvariantCulture, $"| {rounds[0].Callers} | {rounds[0].Path} | {Median(rounds.Select(m => m.RequestsPerSecond)):0} ");
         text.Append(CultureInfo.InvariantCulture, $"| {Median(rounds.Select(m => m.Latency.P50)):0.00} | {Median(rounds.Select(m => m.Latency.P95)):0.00} ");
-        text.Append(CultureInfo.InvariantCulture, $"| {Median(rounds.Select(m => m.Latency.P99)):0.00} | {Number(added, "0.00")} |");
+        text.Append(CultureInfo.InvariantCulture, $"| {Median(rounds.Select(m => m.Latency.P99)):0.00} ");
+        foreach (var percentile in (Func<Percentiles, double>[])[static p => p.P50, static p => p.P95, static p => p.P99])
+            text.Append($"| {Number(Added(rounds, percentile), "0.00")} ");
+        text.Append('|');
         if (stream)
             text.Append(CultureInfo.InvariantCulture, $" {Median(rounds.Select(m => m.FirstToken.P50)):0.00} |");
         text.AppendLine($" {Number(Ratio(rounds, ChatPath.Direct), "0.00×")} | {Number(Ratio(rounds, ChatPath.Yarp), "0.00×")} | {Number(Ratio(rounds, ChatPath.Portkey), "0.00×")} | {rounds.Sum(m => m.Errors)} |");
     }
+
+    /// <summary>Memory at its peak, and what the Api allocates, at the most callers.</summary>
+    private void AppendMemory(StringBuilder text)
+    {
+        var callers = Options.Concurrency.Max();
+        var parts = Measurements[0].PeakMiB.Keys.ToArray();
+        text.AppendLine($"Peak memory by process, MiB (added up where a part has several), and allocations of the Api per answer, KiB, at {callers} callers");
+        text.AppendLine();
+        text.AppendLine($"| Delivery | Path | {string.Join(" | ", parts)} | Api allocates |");
+        text.AppendLine($"|---|---|{string.Concat(parts.Select(_ => "--:|"))}--:|");
+        foreach (var rounds in Measurements.Where(m => m.Callers == callers).GroupBy(m => (m.Delivery, m.Path)))
+        {
+            text.AppendLine(
+                $"| {(rounds.Key.Delivery == Delivery.Stream ? "stream" : "whole")} | {rounds.Key.Path} | {string.Join(" | ", parts.Select(p => Number(rounds.Max(m => m.PeakMiB[p]), "0")))} " +
+                $"| {Number(Median(rounds.Select(m => m.AllocatedPerAnswer ?? double.NaN)), "0.0")} |");
+        }
+
+        text.AppendLine();
+    }
+
+    /// <summary>A percentile less the direct path's in the same round.</summary>
+    private double Added(IReadOnlyList<Measurement> rounds, Func<Percentiles, double> percentile) =>
+        Median(rounds.Select(m => percentile(m.Latency) - (SameRound(m, ChatPath.Direct) is { } direct ? percentile(direct.Latency) : double.NaN)));
 
     /// <summary>Where the processors' time goes, at the middle concurrency.</summary>
     private void AppendCpu(StringBuilder text)

@@ -18,6 +18,12 @@ internal sealed record Measurement(Delivery Delivery, int Callers, string Path, 
     /// <summary>Processor time per answer, by part of the system.</summary>
     public required IReadOnlyDictionary<string, double> CpuPerAnswer { get; init; }
 
+    /// <summary>KiB of managed memory that the Api allocated per answer, by its own metrics; null on a path without it.</summary>
+    public required double? AllocatedPerAnswer { get; init; }
+
+    /// <summary>MiB: the most that each process of a part held in memory during the measurement, added up; shared pages count once a process.</summary>
+    public required IReadOnlyDictionary<string, double> PeakMiB { get; init; }
+
     /// <summary>Share of the machine's processors that others took meanwhile, 0 to 1; null where the system does not tell.</summary>
     public required double? Others { get; init; }
 }
@@ -28,6 +34,7 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
     private const string UpstreamKey = "sk-bench";
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(1);
     private const int WarmUpCallers = 16;
+    private readonly ApiAllocations _allocations = new(whole);
 
     /// <summary>Requests sent to the Api so far, warm-up included.</summary>
     public long Asked { get; private set; }
@@ -66,9 +73,12 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
     {
         await LoadAsync(generator, path, question, callers, WarmUp, cancellationToken);
         var processes = Processes();
+        PeakMemory.Reset(processes.Values.SelectMany(p => p));
+        var allocated = path.Name == ChatPath.Api ? await _allocations.ReadAsync(cancellationToken) : null;
         var before = CpuTimes.Read(processes);
         var result = await LoadAsync(generator, path, question, callers, options.Length, cancellationToken);
         var after = CpuTimes.Read(processes);
+        allocated = path.Name == ChatPath.Api ? await _allocations.ReadAsync(cancellationToken) - allocated : null;
         var measurement = new Measurement(question.IsStream ? Delivery.Stream : Delivery.Whole, callers, path.Name, round)
         {
             Answers = result.Answers,
@@ -78,6 +88,9 @@ internal sealed class BenchRun(BenchOptions options, WholeApplication whole, Yar
             Latency = result.Latency(),
             FirstToken = result.FirstToken(),
             CpuPerAnswer = after.PartsSince(before).ToDictionary(p => p.Key, p => p.Value.TotalMilliseconds / result.Answers, StringComparer.Ordinal),
+            AllocatedPerAnswer = allocated / 1024 / result.Answers,
+            // Asked for anew: PostgreSQL has a process for each connection, and those come and go.
+            PeakMiB = Processes().ToDictionary(p => p.Key, p => p.Value.Sum(PeakMemory.MiB), StringComparer.Ordinal),
             Others = after.OthersSince(before) / (result.Elapsed * Environment.ProcessorCount),
         };
         say($"{measurement.Delivery}, {callers} callers, round {round}, {path.Name}: {measurement.RequestsPerSecond:0} requests/s, p50 {measurement.Latency.P50:0.00} ms, {measurement.Errors} errors {measurement.FirstError}, others took {measurement.Others:P0}");

@@ -42,6 +42,8 @@ internal sealed class WholeApplication : IAsyncDisposable
 
     public Uri Api => _app.GetEndpoint("api");
 
+    public HttpClient ApiClient() => _app.CreateHttpClient("api");
+
     /// <summary>The key of the seeded developer.</summary>
     public string ApiKey { get; private set; } = "";
 

@@ -2,14 +2,17 @@ using System.Globalization;
 using AiAspire.Load;
 using AiAspire.Load.Crash;
 using AiAspire.Load.Fairness;
+using AiAspire.Load.Gateway;
 using AiAspire.Load.Throughput;
 
 const string Usage = """
     dotnet run -c Release --project tests/Load -- VERB
       jobs-crash       10,000 jobs of 4 tenants, 3 workers of which one is killed every 5 s, 3 restarts of PostgreSQL, 1 in 10 provider calls failing
       jobs-fairness    the wait of one tenant's jobs, alone and beside another tenant's 10,000
+      gateway-chaos    chat over 2 replicas of the Api while providers fail in every way, Redis, PostgreSQL and replicas are killed and callers leave
+      gateway-soak     chat at a steady pace, and what grows meanwhile
       jobs-throughput  no-op jobs beside Hangfire.PostgreSql and pg-boss on the same PostgreSQL
-    --jobs N takes fewer jobs. The result is Markdown on the standard output; the exit code is 1 when something is not as it must be.
+    --jobs N takes fewer jobs, --minutes N (5 of chaos, 10 of soak) a shorter time. The result is Markdown on the standard output; the exit code is 1 when something is not as it must be.
     """;
 
 using var stop = new CancellationTokenSource();
@@ -19,7 +22,8 @@ Console.CancelKeyPress += (_, e) =>
     stop.Cancel();
 };
 var jobs = args is [_, "--jobs", var number] && int.TryParse(number, CultureInfo.InvariantCulture, out var given) && given > 0 ? given : (int?)null;
-if (args.Length is not (1 or 3) || (args.Length == 3 && jobs is null))
+var minutes = args is [_, "--minutes", var length] && double.TryParse(length, CultureInfo.InvariantCulture, out var asked) && asked > 0 ? asked : (double?)null;
+if (args.Length is not (1 or 3) || (args.Length == 3 && jobs is null && minutes is null))
 {
     await Console.Error.WriteLineAsync(Usage);
     return 2;
@@ -30,6 +34,10 @@ switch (args[0])
 {
     case "jobs-crash":
         return await CrashAsync();
+    case "gateway-chaos":
+        return await GatewayChaosAsync();
+    case "gateway-soak":
+        return await GatewaySoakAsync();
     case "jobs-fairness":
         return await new FairnessRun(jobs ?? 10_000, time, Say).RunAsync(stop.Token);
     case "jobs-throughput":
@@ -47,6 +55,21 @@ async Task<int> CrashAsync()
     var result = await run.RunAsync(stop.Token);
     Console.WriteLine(result.ToMarkdown());
     return result.Faults().Any() ? 1 : 0;
+}
+
+async Task<int> GatewayChaosAsync()
+{
+    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token, GatewayChaosOptions.Settings);
+    await using var run = new GatewayChaosRun(app.App, GatewayChaosOptions.Of(TimeSpan.FromMinutes(minutes ?? 5)), time, Say);
+    var result = await run.RunAsync(stop.Token);
+    Console.WriteLine(result.ToMarkdown());
+    return result.Faults().Any() ? 1 : 0;
+}
+
+async Task<int> GatewaySoakAsync()
+{
+    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token);
+    return await new GatewaySoakRun(app, TimeSpan.FromMinutes(minutes ?? 10), time, Say).RunAsync(stop.Token);
 }
 
 void Say(string text) => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{time.GetUtcNow():HH:mm:ss} {text}"));

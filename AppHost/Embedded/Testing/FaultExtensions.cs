@@ -56,6 +56,10 @@ public static class FaultExtensions
     public static IReadOnlyList<string> GetResourceLogs(this DistributedApplication app, string resourceName) =>
         [.. app.Orchestrator.Of(resourceName).SelectMany(i => i.Log.All())];
 
+    /// <summary>Where one of several replicas listens.</summary>
+    public static Uri GetReplicaEndpoint(this DistributedApplication app, string resourceName, int replica) =>
+        new(app.Instance(resourceName, replica).Resource.Endpoints[0].Url(replica));
+
     /// <summary>The process id; null while there is no process.</summary>
     public static int? GetResourceProcessId(this DistributedApplication app, string resourceName, int replica = 0) =>
         app.Instance(resourceName, replica).Pid;

@@ -30,6 +30,13 @@ public sealed class JobTests(RunningApplication application)
             job.GetProperty("cost_usd").GetDecimal(), await database.ScalarAsync<decimal>("SELECT charged_cost FROM aiaspire.ledger_requests WHERE conversation_id = $1", id));
         Assert.StartsWith(
             "00-0af7651916cd43dd8448eb211c80319c-", await database.ScalarAsync<string>("SELECT trace_parent FROM aiaspire.job_history WHERE job_id = $1", id), StringComparison.Ordinal);
+        // The worker's own log lines are of that trace too.
+        await Wait.UntilAsync(
+            "the log line of the call",
+            () => Task.FromResult(Aspire.Hosting.Testing.FaultExtensions.GetResourceLogs(application.App, "workers").Any(l => l.Contains("\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"", StringComparison.Ordinal)
+                && l.Contains($"\"request_id\":\"{id}\"", StringComparison.Ordinal) && l.Contains("llm.call", StringComparison.Ordinal))),
+            application,
+            "workers");
         // Over, it is in the table that claims do not look at; what was asked is kept of failed jobs alone.
         Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE job_id = $1", id));
         Assert.True(await database.ScalarAsync<bool>("SELECT payload IS NULL FROM aiaspire.job_history WHERE job_id = $1", id));

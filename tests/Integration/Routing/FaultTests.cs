@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
+using AiAspire.Integration.Admin;
 using AiAspire.Integration.Application;
 using Aspire.Hosting.Testing;
 
@@ -126,6 +127,44 @@ public sealed class FaultTests(RunningApplication application)
             Guid.Parse(response.Header("x-request-id")))).Single();
         Assert.Equal("Delivered", row.Item1);
         Assert.True(row is { Item2: > 5, Item3: > 0 }, row.ToString());
+        await Books.AssertTrueAsync(application);
+    }
+
+    [Theory]
+    [InlineData("usageFactor", 0, true)]
+    [InlineData("usageOffset", 1_000_000, false)]
+    [InlineData("usageOffset", -1_000_000, true)]
+    [InlineData("usageFactor", 0.05, false)]
+    [Trait("Checklist", "PROV-04")]
+    public async Task An_absurd_report_of_usage_is_not_charged_and_raises_an_alarm(string field, double value, bool stream)
+    {
+        using var tenant = await AdministeredTenant.CreateAsync(application);
+        using var user = tenant.As("ann");
+        using var company = application.App.CreateHttpClient("sim-openai");
+        // One report of a million would use up the day.
+        await tenant.PatchAsync($"/v1/admin/tenants/{tenant.Id}", new { tokens_per_day = 20_000 });
+        await BehaveAsync(company, "sim-small", new Dictionary<string, object> { [field] = value });
+        using var response = await user.PostAsJsonAsync("/v1/chat/completions", Wire.Chat(Long, "sim-small", stream), Cancelled);
+        Assert.True(response.StatusCode == HttpStatusCode.OK, await response.Content.ReadAsStringAsync(Cancelled));
+        await response.Content.LoadIntoBufferAsync(Cancelled);
+        await company.DeleteAsync("/control/behaviour", Cancelled);
+        Assert.Equal("succeeded", await OutcomeAsync(response));
+
+        await using var database = await application.OpenSuperuserAsync();
+        var request = Guid.Parse(response.Header("x-request-id"));
+        var row = (await database.ListAsync(
+            "SELECT attempt_id, usage_source, input_tokens, output_tokens FROM aiaspire.ledger_attempts WHERE request_id = $1", r => (Id: r.GetGuid(0), Source: r.GetString(1), Input: r.GetInt64(2), Output: r.GetInt64(3)), request)).Single();
+        Assert.Equal("Disputed", row.Source);
+        // As near the company's true bill as another tokenizer comes.
+        var bill = (await company.GetFromJsonAsync<JsonElement>($"/control/bill?client_request_id={row.Id}", Cancelled)).GetProperty("lines")[0].GetProperty("tokens");
+        var (input, output) = (bill.GetProperty("input").GetInt64(), bill.GetProperty("output").GetInt64());
+        Assert.InRange(row.Input, input / 2, input * 2);
+        Assert.InRange(row.Output, output / 2, output * 2);
+        Assert.Contains(
+            Aspire.Hosting.Testing.FaultExtensions.GetResourceLogs(application.App, "api"),
+            l => l.Contains("ALARM: 'sim-openai' reports", StringComparison.Ordinal) && l.Contains(request.ToString(), StringComparison.Ordinal));
+        using var next = await user.ChatAsync("hello", "sim-small");
+        Assert.Equal(HttpStatusCode.OK, next.StatusCode);
         await Books.AssertTrueAsync(application);
     }
 

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Net;
 using AiAspire.Core.Caching;
 using AiAspire.Core.Chat;
@@ -120,12 +122,82 @@ public sealed class ChatPipelineTests : IDisposable
         Assert.InRange(cap, 100, 199);
     }
 
+    [Fact]
+    [Trait("Checklist", "OBS-12")]
+    [Trait("Checklist", "OBS-13")]
+    public async Task Each_step_and_each_call_of_a_provider_is_a_span_within_the_step_above()
+    {
+        var call = Call("one-model");
+
+        var spans = await TracedAsync(() => RunAsync(call));
+
+        var names = new[] { "chat.settle", "chat.admit", "chat.kill_switch", "chat.cache", "chat.cost_ceiling", "chat.limit", "chat.route", "chat one-model" };
+        Assert.Equal(names.Order(StringComparer.Ordinal), spans.Select(s => s.DisplayName).Order(StringComparer.Ordinal));
+        for (var i = 1; i < names.Length; i++)
+            Assert.Equal(Span(names[i - 1]).SpanId, Span(names[i]).ParentSpanId);
+        var attempt = Span("chat one-model");
+        Assert.Equal(ActivityKind.Client, attempt.Kind);
+        Assert.Equal(
+            ("chat", "openai", "one-model", "v", 600L, 380L, call.ConversationId.ToString(), call.RequestId.ToString()),
+            (Tag("gen_ai.operation.name"), Tag("gen_ai.provider.name"), Tag("gen_ai.request.model"), Tag("gen_ai.response.model"), Tag("gen_ai.usage.input_tokens"),
+                Tag("gen_ai.usage.output_tokens"), Tag("gen_ai.conversation.id"), Tag("aiaspire.request.id")));
+        Assert.Equal((double)call.Attempts[0].Cost, Tag("aiaspire.cost_usd"));
+        Assert.DoesNotContain(spans.SelectMany(s => s.TagObjects), t => t.Value?.ToString()?.Contains("Say hello", StringComparison.Ordinal) == true);
+
+        Activity Span(string name) => Assert.Single(spans, s => s.DisplayName == name);
+
+        object? Tag(string name) => attempt.GetTagItem(name);
+    }
+
+    [Fact]
+    [Trait("Checklist", "OBS-13")]
+    public async Task A_failure_and_a_reader_who_leaves_are_told_in_their_spans()
+    {
+        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests));
+        var limited = await TracedAsync(() => RefusedAsync("one-model"));
+
+        Assert.Equal("429", Assert.Single(limited, s => s.DisplayName == "chat one-model").GetTagItem("error.type"));
+        Assert.All(limited.Where(s => s.DisplayName.StartsWith("chat.", StringComparison.Ordinal)), s => Assert.Equal((ActivityStatusCode.Error, "provider_rate_limited"), (s.Status, s.StatusDescription)));
+
+        _providers.Host("one", () => FakeProviders.Stream(
+            """{"id":"c","choices":[{"index":0,"delta":{"content":"Hello"}}]}""", """{"id":"c","choices":[{"index":0,"delta":{"content":" there"}}]}""", "[DONE]"));
+        var stream = SampleCalls.Call("""{"model":"one-model","stream":true,"messages":[{"role":"user","content":"Say hello"}]}""", _caller, _time);
+        var left = await TracedAsync(async () =>
+        {
+            await foreach (var _ in Pipeline(stream).RunAsync(stream, TestContext.Current.CancellationToken))
+                break;
+        });
+
+        Assert.Equal(AttemptOutcome.Aborted, stream.Attempts[0].Outcome);
+        var attempt = Assert.Single(left, s => s.DisplayName == "chat one-model");
+        Assert.Equal(("Aborted", stream.Attempts[0].Usage.Output), (attempt.GetTagItem("error.type"), attempt.GetTagItem("gen_ai.usage.output_tokens")));
+        Assert.Equal(8, left.Count);
+    }
+
+    /// <summary>The spans of ours that ended within, wherever they were made.</summary>
+    private static async Task<List<Activity>> TracedAsync(Func<Task> run)
+    {
+        var ended = new ConcurrentQueue<Activity>();
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = static source => source.Name.StartsWith("AiAspire.", StringComparison.Ordinal),
+            Sample = static (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = ended.Enqueue,
+        };
+        ActivitySource.AddActivityListener(listener);
+        using var root = new Activity("request").Start();
+        await run();
+        return [.. ended.Where(a => a.TraceId == root.TraceId)];
+    }
+
     private ChatCall Call(string model)
         => SampleCalls.Call($"{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello to the world, please, in as many words as it takes.\"}}]}}", _caller, _time);
 
     private Task<WireException> RefusedAsync(string model) => Assert.ThrowsAsync<WireException>(() => RunAsync(Call(model)));
 
-    private Task<List<ChatEvent>> RunAsync(ChatCall call)
+    private Task<List<ChatEvent>> RunAsync(ChatCall call) => SampleCalls.CollectAsync(Pipeline(call).RunAsync(call, TestContext.Current.CancellationToken));
+
+    private ChatPipeline Pipeline(ChatCall call)
     {
         var target = SampleCalls.Target("one").Target;
         var catalog = new CatalogOptions
@@ -134,7 +206,7 @@ public sealed class ChatPipelineTests : IDisposable
         };
         var prices = new PriceBook(null!, _time);
         prices.Hold([SampleCalls.Price("one", 1, 1)]);
-        var pipeline = new ChatPipeline(
+        return new ChatPipeline(
             new SettleStep(_books),
             new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat, static () => 0),
             new KillSwitchStep(_switches),
@@ -143,6 +215,5 @@ public sealed class ChatPipelineTests : IDisposable
             new CostCeilingStep(),
             _servers.Step(LimitServers.Garnet, _time, call.Caller),
             _providers.Step());
-        return SampleCalls.CollectAsync(pipeline.RunAsync(call, TestContext.Current.CancellationToken));
     }
 }

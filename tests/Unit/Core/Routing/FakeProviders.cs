@@ -38,7 +38,7 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
     public TargetHealths Healths { get; private set; } = null!;
 
     public RouteStep Step(RoutingOptions? options = null, IConnectionMultiplexer? redis = null, params PricedTarget[] targets)
-        => new(Chat, this, new TokenCounter(), Picker(options, redis, targets), _time);
+        => new(Chat, this, new TokenCounter(), Picker(options, redis, targets), _time, NullLogger<RouteStep>.Instance);
 
     /// <param name="options">Without them nothing is retried.</param>
     /// <param name="redis">Asked only for targets with limits.</param>
