@@ -28,20 +28,21 @@ public sealed class RepeatedRunTests(RunningApplication application)
         var budget = $"/v1/admin/budgets/repeated-{firstRun}?platform=true";
         using (var set = await tenant.Operator.PutAsJsonAsync(budget, new { scope = "user", unit = "usd", period = "day", limit = 1000 }, Cancelled))
             Assert.Equal(HttpStatusCode.OK, set.StatusCode);
+        await using var database = await application.OpenSuperuserAsync();
+        Task<long> OpenAsync() => database.ScalarAsync<long>($"SELECT count(*) FROM aiaspire.ledger_attempts WHERE tenant_id = '{tenant.Id}' AND outcome = 'Open'");
         // Slow enough that the worker, asked to stop, gives the job back in mid-stream.
         await using (await application.BehaveAsync("sim-reasoning", new { tokensPerSecond = 12 }))
         {
             var id = await ann.QueueChatAsync("say exactly: " + string.Join(' ', Enumerable.Range(0, 60)), "sim-reasoning", stream: true);
             var replica = await application.ReplicaOfAsync(id);
+            await Wait.UntilAsync("the provider to be called", async () => await OpenAsync() == 1, application, "workers");
             await (killed ? application.App.KillResourceAsync("workers", replica, Cancelled) : application.App.StopResourceAsync("workers", replica));
             await application.App.StartResourceAsync("workers", replica, Cancelled);
             var job = await ann.OverAsync(id, application);
             Assert.Equal(("succeeded", 2), (job.Status(), job.GetProperty("tries").GetInt32()));
         }
 
-        await using var database = await application.OpenSuperuserAsync();
-        await Wait.UntilAsync(
-            "the first run to be closed", async () => await database.ScalarAsync<long>($"SELECT count(*) FROM aiaspire.ledger_attempts WHERE tenant_id = '{tenant.Id}' AND outcome = 'Open'") == 0, application, "workers");
+        await Wait.UntilAsync("the first run to be closed", async () => await OpenAsync() == 0, application, "workers");
         var runs = await database.ListAsync(
             $"SELECT outcome, input_tokens + output_tokens, (provider_cost * 1000000000)::bigint FROM aiaspire.ledger_requests WHERE tenant_id = '{tenant.Id}' ORDER BY request_id",
             r => (Outcome: r.GetString(0), Tokens: r.GetInt64(1), Billed: r.GetInt64(2)));
