@@ -90,6 +90,7 @@ admin.MapCache();
 admin.MapApiKeys();
 admin.MapDeadLetters();
 admin.MapProviders();
+admin.MapCatalog();
 admin.MapNotifications();
 admin.MapOnCall();
 admin.MapSchedules();

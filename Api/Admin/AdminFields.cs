@@ -12,8 +12,9 @@ internal sealed class AdminFields
     private const int MaxWords = 100;
     private const int MaxText = 200;
     private readonly JsonElement _root;
+    private readonly string _prefix;
 
-    private AdminFields(JsonElement root) => _root = root;
+    private AdminFields(JsonElement root, string prefix = "") => (_root, _prefix) = (root, prefix);
 
     /// <param name="request">Its body is read whole; an empty one counts as an empty object.</param>
     /// <param name="known">All fields that the operation has; another one is refused, for it would be ignored.</param>
@@ -33,13 +34,39 @@ internal sealed class AdminFields
 
         if (root.ValueKind != JsonValueKind.Object)
             throw WireException.BadRequest("The body must be a JSON object.", null, "invalid_type");
+        return Of(root, "", known);
+    }
+
+    private static AdminFields Of(JsonElement root, string prefix, string[] known)
+    {
         foreach (var field in root.EnumerateObject())
             if (!known.Contains(field.Name, StringComparer.Ordinal))
-                throw WireException.BadRequest($"'{field.Name}' is unknown here; known: {string.Join(", ", known)}.", field.Name, "unknown_field");
-        return new AdminFields(root);
+                throw WireException.BadRequest($"'{prefix}{field.Name}' is unknown here; known: {string.Join(", ", known)}.", prefix + field.Name, "unknown_field");
+        return new AdminFields(root, prefix);
     }
 
     public bool Has(string name) => _root.TryGetProperty(name, out _);
+
+    public bool IsNull(string name) => _root.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Null;
+
+    /// <summary>The objects of an array, each with the path by which errors name it; none when the field is absent or null.</summary>
+    public List<(string Path, AdminFields Fields)> Objects(string name, int most, string[] known)
+    {
+        var objects = new List<(string, AdminFields)>();
+        if (Value(name) is not { } value)
+            return objects;
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > most)
+            throw Wrong(name, $"an array of at most {most} objects", "invalid_type");
+        foreach (var (i, item) in value.EnumerateArray().Index())
+        {
+            var path = $"{_prefix}{name}[{i}]";
+            if (item.ValueKind != JsonValueKind.Object)
+                throw WireException.BadRequest($"'{path}' must be an object.", path, "invalid_type");
+            objects.Add((path, Of(item, $"{path}.", known)));
+        }
+
+        return objects;
+    }
 
     public string RequiredText(string name) => Text(name) ?? throw WireException.BadRequest($"'{name}' is missing.", name, "missing_field");
 
@@ -110,14 +137,18 @@ internal sealed class AdminFields
     }
 
     /// <summary>Null when the field is absent or null.</summary>
-    public DateTimeOffset? FutureTime(string name, DateTimeOffset now)
+    public DateTimeOffset? Time(string name)
     {
         if (Value(name) is not { } value)
             return null;
-        if (value.ValueKind != JsonValueKind.String || !value.TryGetDateTimeOffset(out var at))
-            throw Wrong(name, "a time as in RFC 3339", "invalid_type");
-        return at > now ? at.ToUniversalTime() : throw Wrong(name, "in the future");
+        return value.ValueKind == JsonValueKind.String && value.TryGetDateTimeOffset(out var at)
+            ? at.ToUniversalTime()
+            : throw Wrong(name, "a time as in RFC 3339", "invalid_type");
     }
+
+    /// <summary>Null when the field is absent or null.</summary>
+    public DateTimeOffset? FutureTime(string name, DateTimeOffset now)
+        => Time(name) is not { } at ? null : at > now ? at : throw Wrong(name, "in the future");
 
     public Guid? Id(string name)
     {
@@ -133,6 +164,6 @@ internal sealed class AdminFields
     private JsonElement? Value(string name)
         => _root.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private static WireException Wrong(string name, string expected, string code = "invalid_value")
-        => WireException.BadRequest($"'{name}' must be {expected}.", name, code);
+    private WireException Wrong(string name, string expected, string code = "invalid_value")
+        => WireException.BadRequest($"'{_prefix}{name}' must be {expected}.", _prefix + name, code);
 }

@@ -26,8 +26,20 @@ internal static class ChatHeaders
             headers["RateLimit"] = $"\"{limit.Name}\";r={Text(limit.Remaining)};t={Text(Math.Ceiling(Math.Max(0, limit.Reset.TotalSeconds)))}";
         }
 
+        if (call.Deprecation is { } deprecation)
+        {
+            // RFC 9745: a structured date. RFC 8594: an HTTP date.
+            headers["Deprecation"] = $"@{deprecation.Since.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)}";
+            if (deprecation.Sunset is { } sunset)
+                headers["Sunset"] = sunset.ToString("R", CultureInfo.InvariantCulture);
+            if (deprecation.Replacement is { } replacement)
+                headers["x-aiaspire-replacement"] = replacement;
+        }
+
         if (call.CacheHit is not null || call.LookedIntoCache)
-            headers[CacheHeader] = call.CacheHit is not null ? "hit" : "miss";
+            headers[CacheHeader] = call.CacheHit is not null ? "hit" : call.CachedItems is (> 0, _) ? "partial" : "miss";
+        if (call.CachedItems is var (cached, all))
+            headers["x-aiaspire-cached-items"] = $"{cached}/{all}";
         if (call.ChargedCost is { } cost)
             headers[Cost] = cost.ToString("0.#########", CultureInfo.InvariantCulture);
         if (call.Attempts.Count == 0)

@@ -93,8 +93,11 @@ internal static class JobEndpoints
         var payload = JsonSerializer.SerializeToUtf8Bytes(job.Request);
         // What would fail for certain is refused now, while its sender is still listening.
         using var request = ChatRequest.Parse(payload);
-        if (catalog.Route(request.Model).Count == 0 || !caller.Entitlements.AllowsModel(request.Model))
+        var route = catalog.Route(request.Model);
+        if (route.Count == 0 || !caller.Entitlements.AllowsModel(request.Model))
             throw WireException.ModelNotFound(request.Model);
+        if (route.All(t => t.Model.SunsetAt <= now))
+            throw WireException.ModelRetired(request.Model, route[0].Model.SunsetAt!.Value, route[0].Model.Replacement);
         return new JobSpec(job.Kind, payload)
         {
             Priority = (short)(job.Priority ?? 5),

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Identity;
 using AiAspire.Core.Models;
@@ -7,7 +8,13 @@ using Microsoft.AspNetCore.Http.HttpResults;
 namespace AiAspire.Api.Models;
 
 /// <summary>OpenAI's model object.</summary>
-public sealed record ModelResponse(string Id, string Object, long Created, string OwnedBy);
+/// <param name="Deprecation">Ours: the model is on its way out. Absent for the others.</param>
+public sealed record ModelResponse(
+    string Id, string Object, long Created, string OwnedBy, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] DeprecationResponse? Deprecation = null);
+
+/// <param name="SunsetAt">From then on the model is refused; null: that is not decided.</param>
+/// <param name="Replacement">What to use instead.</param>
+public sealed record DeprecationResponse(DateTimeOffset DeprecatedAt, DateTimeOffset? SunsetAt, string? Replacement);
 
 public sealed record ModelListResponse(string Object, IReadOnlyList<ModelResponse> Data);
 
@@ -20,23 +27,31 @@ internal static class ModelEndpoints
         models.MapGet("/{model}", Get).WithName("retrieveModel").WithSummary("One model.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 
-    private static Ok<ModelListResponse> List(RequestCaller caller, ModelCatalog catalog, PriceBook prices)
-        => TypedResults.Ok(new ModelListResponse("list", [.. Visible(caller, catalog, prices).Select(m => Response(m.Key, m.Value))]));
+    private static Ok<ModelListResponse> List(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
+        => TypedResults.Ok(new ModelListResponse("list", [.. Visible(caller, catalog, prices, time).Select(m => Response(m.Key, catalog, m.Value))]));
 
-    private static Ok<ModelResponse> Get(string model, RequestCaller caller, ModelCatalog catalog, PriceBook prices)
+    private static Ok<ModelResponse> Get(string model, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {
-        foreach (var (id, target) in Visible(caller, catalog, prices))
+        foreach (var (id, target) in Visible(caller, catalog, prices, time))
         {
             if (string.Equals(id, model, StringComparison.OrdinalIgnoreCase))
-                return TypedResults.Ok(Response(id, target));
+                return TypedResults.Ok(Response(id, catalog, target));
         }
 
         throw WireException.ModelNotFound(model);
     }
 
-    private static IEnumerable<KeyValuePair<string, ModelTarget>> Visible(RequestCaller caller, ModelCatalog catalog, PriceBook prices)
-        => catalog.Offered.Where(m => caller.Value.Entitlements.AllowsModel(m.Key) && prices.Find(m.Value) is not null);
+    private static IEnumerable<KeyValuePair<string, ModelTarget>> Visible(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
+    {
+        var now = time.GetUtcNow();
+        return catalog.OfferedAt(now).Where(m => caller.Value.Entitlements.AllowsModel(m.Key) && prices.Find(m.Value) is not null);
+    }
 
-    private static ModelResponse Response(string id, ModelTarget target)
-        => new(id, "model", target.Model.Created.ToUnixTimeSeconds(), target.Provider);
+    /// <summary>An alias of several models outlives any one of them.</summary>
+    private static ModelResponse Response(string id, ModelCatalog catalog, ModelTarget target) => new(
+        id,
+        "model",
+        target.Model.Created.ToUnixTimeSeconds(),
+        target.Provider,
+        catalog.Model(id) is { } model && ModelDeprecation.Of(model.Model) is var (since, sunset, replacement) ? new DeprecationResponse(since, sunset, replacement) : null);
 }

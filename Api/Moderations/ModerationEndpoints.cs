@@ -23,9 +23,9 @@ internal static class ModerationEndpoints
             .ClaimsKeyItself()
             .WithTags("Moderations");
 
-    private static Task ModerateAsync(HttpContext http, ModelCalls calls, RequestCaller caller, ModelCatalog catalog, PriceBook prices)
+    private static Task ModerateAsync(HttpContext http, ModelCalls calls, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {
-        var offered = catalog.Offered.Where(m => m.Value.Model.Kind == ModelKind.Moderation && caller.Value.Entitlements.AllowsModel(m.Key) && prices.Find(m.Value) is not null);
+        var offered = catalog.OfferedAt(time.GetUtcNow()).Where(m => m.Value.Model.Kind == ModelKind.Moderation && caller.Value.Entitlements.AllowsModel(m.Key) && prices.Find(m.Value) is not null);
         return calls.RunAsync(http, "POST /v1/moderations", DefaultFeature, body => ModerationRequest.Parse(body, offered.Select(m => m.Key).FirstOrDefault()));
     }
 }

@@ -40,6 +40,11 @@ public static class AuditActions
     public const string CrossTenantRefused = "tenant.crossing_refused";
     public const string KillSwitchChanged = "kill_switch.changed";
     public const string ProviderKeyAdded = "provider_key.added";
+    public const string CatalogChanged = "catalog.changed";
+    public const string CatalogRemoved = "catalog.removed";
+    public const string PriceAdded = "price.added";
+    public const string PriceReplaced = "price.replaced";
+    public const string PriceWithdrawn = "price.withdrawn";
     public const string ProviderKeyRetired = "provider_key.retired";
     public const string ScheduleRunRequested = "schedule.run_requested";
     public const string AuditExported = "audit.exported";

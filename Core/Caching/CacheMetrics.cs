@@ -20,22 +20,26 @@ public sealed class CacheMetrics
     {
         _time = time;
         var meter = meters.Create(MeterName);
-        _requests = meter.CreateCounter<long>("cache.requests", "{request}", "Calls that looked into the cache, by result.");
-        _saved = meter.CreateCounter<double>("cache.saved_usd", "{USD}", "What the calls answered from the cache would have cost.");
-        meter.CreateObservableGauge("cache.hit_rate", Measure, "1", "Part of the calls of the last five minutes that were answered from the cache.");
+        _requests = meter.CreateCounter<long>("cache.requests", "{request}", "Look-ups in the cache, by result and kind: a reply is one, and so is each item to embed.");
+        _saved = meter.CreateCounter<double>("cache.saved_usd", "{USD}", "What would have been paid without the cache.");
+        meter.CreateObservableGauge("cache.hit_rate", Measure, "1", "Part of the look-ups of the last five minutes, replies and embeddings, that the cache answered.");
     }
 
-    internal void Hit(string feature, decimal saved)
-    {
-        Count(hit: true);
-        _requests.Add(1, new("result", "hit"), new("feature", feature));
-        _saved.Add((double)saved, new KeyValuePair<string, object?>("feature", feature));
-    }
+    internal void Hit(string feature, decimal saved) => Note("reply", feature, hits: 1, misses: 0, saved);
 
-    internal void Miss(string feature)
+    internal void Miss(string feature) => Note("reply", feature, hits: 0, misses: 1, saved: 0);
+
+    internal void Embedded(string feature, int hits, int misses, decimal saved) => Note("embedding", feature, hits, misses, saved);
+
+    private void Note(string kind, string feature, int hits, int misses, decimal saved)
     {
-        Count(hit: false);
-        _requests.Add(1, new("result", "miss"), new("feature", feature));
+        Count(hits, misses);
+        if (hits > 0)
+            _requests.Add(hits, new("result", "hit"), new("feature", feature), new("kind", kind));
+        if (misses > 0)
+            _requests.Add(misses, new("result", "miss"), new("feature", feature), new("kind", kind));
+        if (saved > 0)
+            _saved.Add((double)saved, new("feature", feature), new("kind", kind));
     }
 
     /// <summary>Null when nobody asked.</summary>
@@ -61,7 +65,7 @@ public sealed class CacheMetrics
 
     private IEnumerable<Measurement<double>> Measure() => Rate() is { } rate ? [new Measurement<double>(rate)] : [];
 
-    private void Count(bool hit)
+    private void Count(int hits, int misses)
     {
         var minute = Minute;
         lock (_lock)
@@ -69,10 +73,8 @@ public sealed class CacheMetrics
             ref var slot = ref _byMinute[minute % Minutes];
             if (slot.Minute != minute)
                 slot = (minute, 0, 0);
-            if (hit)
-                slot.Hits++;
-            else
-                slot.Misses++;
+            slot.Hits += hits;
+            slot.Misses += misses;
         }
     }
 }

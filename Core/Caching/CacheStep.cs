@@ -8,14 +8,16 @@ namespace AiAspire.Core.Caching;
 
 /// <summary>
 /// Answers a call with the reply to an equal one. Whole replies and streams share their entries. Of equal calls at the same moment, on
-/// whatever replica, one goes to the provider and the others wait for its reply.
+/// whatever replica, one goes to the provider and the others wait for its reply. Embeddings are kept item by item (<see cref="EmbeddingAnswers"/>).
 /// </summary>
-public sealed class CacheStep(ReplyCache cache, CacheMetrics metrics, IOptions<CachingOptions> options) : IChatStep
+public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, CacheMetrics metrics, IOptions<CachingOptions> options) : IChatStep
 {
     private readonly CachingOptions _options = options.Value;
 
     public IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, CancellationToken cancellationToken)
-        => IsWanted(call) ? AnswerAsync(call, next, cancellationToken) : next(call, cancellationToken);
+        => !IsWanted(call) ? next(call, cancellationToken)
+            : call.Request is EmbeddingRequest embedding ? embeddings.AnswerAsync(call, embedding, next, cancellationToken)
+            : AnswerAsync(call, next, cancellationToken);
 
     private bool IsWanted(ChatCall call) => call.Cache switch
     {
@@ -41,7 +43,8 @@ public sealed class CacheStep(ReplyCache cache, CacheMetrics metrics, IOptions<C
             if (kept is not null)
             {
                 metrics.Hit(call.Feature, kept.Cost);
-                call.CacheHit = new CacheHit(kept.Provider, kept.Model, kept.Cost);
+                call.CacheHit = new CacheHit(kept.Provider, kept.Model);
+                call.SavedCost = kept.Cost;
                 foreach (var reply in Replay(call, kept))
                     yield return reply;
                 yield break;
@@ -92,6 +95,6 @@ public static class CachingRegistration
             .BindConfiguration(CachingOptions.Section, binder => binder.ErrorOnUnknownConfiguration = true)
             .ValidateDataAnnotations()
             .ValidateOnStart();
-        return services.AddSingleton<ReplyCache>().AddSingleton<CacheMetrics>().AddSingleton<CacheStep>();
+        return services.AddSingleton<ReplyCache>().AddSingleton<EmbeddingCache>().AddSingleton<EmbeddingAnswers>().AddSingleton<CacheMetrics>().AddSingleton<CacheStep>();
     }
 }

@@ -177,7 +177,7 @@ public sealed partial class ReplyCache(IConnectionMultiplexer redis, UserKeys us
 
     private static ContentPlace Place(ReplyKey key) => new("cache", "reply", key.Id);
 
-    private static RedisKey EpochOf(Guid tenantId) => $"aia:cache:epoch:{tenantId:N}";
+    internal static RedisKey EpochOf(Guid tenantId) => $"aia:cache:epoch:{tenantId:N}";
 
     private static RedisKey FlightOf(ReplyKey key) => $"aia:cache:flight:{key.TenantId:N}:{key.Id:N}";
 

@@ -17,8 +17,8 @@ public interface ICallBooks
 }
 
 /// <summary>Writes a call down.</summary>
-/// <param name="outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
-public delegate Task SettleCall(string outcome);
+/// <param name="end">How it ended.</param>
+public delegate Task SettleCall(CallEnd end);
 
 /// <summary>
 /// The books in PostgreSQL, with the metrics and the log line of each call. Calls that end at the same moment share one transaction,
@@ -55,14 +55,12 @@ public sealed partial class CallBooks : ICallBooks
     public async ValueTask<SettleCall> OpenAsync(ChatCall call, CancellationToken cancellationToken)
     {
         var cipher = await _userKeys.GetAsync(call.Caller.TenantId, call.Caller.UserId, cancellationToken);
-        return outcome => SettleAsync(call, cipher, outcome);
+        return end => SettleAsync(call, cipher, end);
     }
 
-    private async Task SettleAsync(ChatCall call, ContentCipher cipher, string outcome)
+    private async Task SettleAsync(ChatCall call, ContentCipher cipher, CallEnd end)
     {
-        var also = outcome == "succeeded" ? call.AlsoSettle : call.EndUnfinished?.Invoke();
-        // What will be done again leaves its attempts in the ledger and nothing else.
-        var charged = outcome == "succeeded" || call.EndUnfinished is null || also is not null;
+        var (outcome, charged, also) = end;
         var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp), charged);
         var entry = new Entry(settled, charged && call.Request is ChatRequest chat ? new NewMessages(call, chat.Messages, cipher, _time) : null);
         var (started, pause) = (_time.GetTimestamp(), TimeSpan.FromMilliseconds(50));
@@ -126,7 +124,7 @@ public sealed partial class CallBooks : ICallBooks
         var call = settled.Call;
         if (call.CacheHit is { } hit)
         {
-            LogCacheHit(logger, call.RequestId, hit.Model, hit.Provider, call.Feature, call.Caller.Entitlements.Tier, hit.SavedCost, settled.Latency.TotalMilliseconds);
+            LogCacheHit(logger, call.RequestId, hit.Model, hit.Provider, call.Feature, call.Caller.Entitlements.Tier, call.SavedCost, settled.Latency.TotalMilliseconds);
             return;
         }
 

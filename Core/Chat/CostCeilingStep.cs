@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
-using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 
 namespace AiAspire.Core.Chat;
@@ -21,7 +20,7 @@ public sealed class CostCeilingStep : IChatStep
 
     private static void ThrowIfAbove(ChatCall call, decimal ceiling)
     {
-        var most = call.Route.Max(t => t.Price.CostOf(new TokenUsage(call.EstimatedInput, 0, 0, (long)call.OutputCap * call.Request.Choices, 0)));
+        var most = call.Route.Max(t => t.Price.MostCost(call.EstimatedInput, (long)call.OutputCap * call.Request.Choices));
         if (most > ceiling)
         {
             throw WireException.BadRequest(

@@ -30,9 +30,27 @@ public sealed class SettleStep(ICallBooks books) : IChatStep
             if (cancellationToken.IsCancellationRequested && outcome != "succeeded")
                 outcome = "aborted";
             // A call that nobody answered and no provider saw leaves nothing behind.
-            if (call.Attempts.Count > 0 || call.CacheHit is not null)
-                await settle(outcome);
-            await call.CountersSettled;
+            if (call.Attempts.Count == 0 && call.CacheHit is null)
+                await call.CountAsync(charged: false);
+            else
+                await CloseAsync(call, call.EndAs(outcome), settle);
+        }
+    }
+
+    private static async Task CloseAsync(ChatCall call, CallEnd end, SettleCall settle)
+    {
+        // What else is to be done may undo the books (a job whose lease was lost, a key that was taken over): then the ledger charges
+        // nothing, and the counters must not either. All other calls are counted while their books are closed.
+        var counting = end.Also is null ? call.CountAsync(end.Charged) : null;
+        var booked = false;
+        try
+        {
+            await settle(end);
+            booked = true;
+        }
+        finally
+        {
+            await (counting ?? call.CountAsync(end.Charged && booked, booked));
         }
     }
 }

@@ -9,6 +9,16 @@ namespace AiAspire.Core.Ledger;
 public sealed record OpenAttempt(
     Guid TenantId, Guid AttemptId, Guid RequestId, string Feature, string Tier, string Provider, string Model, DateTimeOffset OpenedAt, DateTimeOffset LeaseUntil, decimal EstimatedCost);
 
+/// <summary>An attempt that was closed at the estimate because its process died.</summary>
+public sealed record AbandonedAttempt(
+    Guid TenantId, Guid RequestId, Guid AttemptId, Guid UserPseudonym, string Feature, string Tier, decimal Cost, DateTimeOffset OpenedAt);
+
+/// <summary>Is told of attempts that were closed for dead processes, so that what those held is freed and what they cost is counted. Never fails.</summary>
+public interface IAbandonedAttempts
+{
+    Task CountAsync(IReadOnlyList<AbandonedAttempt> attempts, CancellationToken cancellationToken);
+}
+
 /// <summary>What is open: sums over all, and the oldest of them.</summary>
 public sealed record OpenLedger(long Count, decimal EstimatedCost, IReadOnlyList<OpenAttempt> Oldest);
 
@@ -22,13 +32,14 @@ public sealed partial class Reconciler
     private const int BatchSize = 500;
 
     private readonly TenantSessions _sessions;
+    private readonly IAbandonedAttempts _counters;
     private readonly ILogger<Reconciler> _logger;
     private readonly Counter<long> _abandoned;
     private long _open;
 
-    public Reconciler(TenantSessions sessions, IMeterFactory meters, ILogger<Reconciler> logger)
+    public Reconciler(TenantSessions sessions, IAbandonedAttempts counters, IMeterFactory meters, ILogger<Reconciler> logger)
     {
-        (_sessions, _logger) = (sessions, logger);
+        (_sessions, _counters, _logger) = (sessions, counters, logger);
         var meter = meters.Create(MeterName);
         _abandoned = meter.CreateCounter<long>("ledger.abandoned_total", "{attempt}", "Attempts that were closed at the estimate because nobody settled them.");
         meter.CreateObservableGauge("ledger.open_attempts", () => Interlocked.Read(ref _open), "{attempt}", "Attempts that are open, as of this replica's last reconciliation.");
@@ -42,17 +53,21 @@ public sealed partial class Reconciler
         do
         {
             batch = 0;
+            var abandoned = new List<AbandonedAttempt>();
             await _sessions.CallFunctionAsync(
-                "SELECT tenant_id, request_id, attempt_id, provider, model, provider_cost FROM aiaspire.reconcile_attempts($1)",
+                "SELECT tenant_id, request_id, attempt_id, provider, model, provider_cost, user_pseudonym, feature, tier, opened_at FROM aiaspire.reconcile_attempts($1)",
                 row =>
                 {
                     batch++;
                     var (provider, model) = (row.GetString(3), row.GetString(4));
+                    abandoned.Add(new AbandonedAttempt(
+                        row.GetGuid(0), row.GetGuid(1), row.GetGuid(2), row.GetGuid(6), row.GetString(7), row.GetString(8), row.GetDecimal(5), row.GetFieldValue<DateTimeOffset>(9)));
                     _abandoned.Add(1, new TagList { { "provider", provider }, { "model", model } });
                     LogAbandoned(_logger, row.GetGuid(2), row.GetGuid(1), row.GetGuid(0), provider, model, row.GetDecimal(5));
                 },
                 cancellationToken,
                 Parameter.Of(BatchSize));
+            await _counters.CountAsync(abandoned, cancellationToken);
             closed += batch;
         }
         while (batch == BatchSize);

@@ -161,7 +161,7 @@ public static class Settlement
             Parameter.Column(calls, static s => s.Call.Attempts.Sum(static a => a.Cost)),
             Parameter.Column(calls, static s => s.ChargedCost),
             Parameter.Column(calls, static s => s.Call.CacheHit is not null),
-            Parameter.Column(calls, static s => s.Call.CacheHit?.SavedCost ?? 0),
+            Parameter.Column(calls, static s => s.Call.SavedCost),
             Parameter.Column(calls, static s => s.Call.StartedAt.UtcDateTime),
             Parameter.Column(calls, static s => s.At.UtcDateTime),
             Parameter.Column(calls, static s => s.Latency.TotalMilliseconds),

@@ -120,6 +120,11 @@ public sealed class LimitCounters(IConnectionMultiplexer redis, CounterGeneratio
         throw new TimeoutException("The limits' counters are being rebuilt again and again.");
     }
 
+    /// <summary>Ends the lease of a reservation whose process is dead: the next call that reserves frees what it held.</summary>
+    public async Task EndLeaseAsync(Guid requestId, CancellationToken cancellationToken)
+        => await redis.GetDatabase().SortedSetAddAsync(
+            CounterGenerations.Key(await generations.CurrentAsync(cancellationToken), "leases"), requestId.ToString("N"), 0, SortedSetWhen.Exists);
+
     private RedisValue[] ReserveArguments(Guid requestId, IReadOnlyList<LimitWindow> windows, CallDemand demand)
     {
         var now = time.GetUtcNow();

@@ -75,9 +75,28 @@ public sealed partial class LimitGuard
         }
         catch (Exception e)
         {
-            Volatile.Write(ref _behind, 1);
-            LogBehind(_logger, requestId, e);
+            FallBehind(requestId, e);
             return [];
+        }
+    }
+
+    /// <summary>The counters have missed something that the ledger has: they are built anew before the next reservation.</summary>
+    public void FallBehind(Guid requestId, Exception exception)
+    {
+        Volatile.Write(ref _behind, 1);
+        LogBehind(_logger, requestId, exception);
+    }
+
+    /// <summary>Never fails: a lease that is not ended now ends by itself.</summary>
+    public async Task EndLeaseAsync(Guid requestId, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _counters.EndLeaseAsync(requestId, cancellationToken);
+        }
+        catch (Exception e) when (IsAway(e))
+        {
+            LogNotFreed(_logger, requestId, e);
         }
     }
 
@@ -86,6 +105,9 @@ public sealed partial class LimitGuard
 
     [LoggerMessage(Level = LogLevel.Critical, Message = "The limits' counters cannot be reached: {Consequence}")]
     private static partial void LogAway(ILogger logger, string consequence, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "What the abandoned request {RequestId} had reserved could not be freed; its lease ends by itself")]
+    private static partial void LogNotFreed(ILogger logger, Guid requestId, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "The limits' counters are reached again")]
     private static partial void LogBack(ILogger logger);

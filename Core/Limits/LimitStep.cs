@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using AiAspire.Core.Data;
+using AiAspire.Core.Ledger;
+using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -13,7 +15,8 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
 
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var windows = LimitWindows.For(call.Caller, call.Feature, await budgets.OfAsync(call.Caller.TenantId, cancellationToken), call.StartedAt);
+        var free = IsFree(call);
+        var windows = LimitWindows.For(call.Caller, call.Feature, await budgets.OfAsync(call.Caller.TenantId, cancellationToken), call.StartedAt, free);
         var demand = Demand(call);
         await ReserveAsync(call, windows, demand, cancellationToken);
         try
@@ -24,10 +27,16 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         finally
         {
             call.EndedAt ??= time.GetUtcNow();
-            // Not awaited here: the books are closed meanwhile, and whoever closes them waits for this as well.
-            call.CountersSettled = SettleAsync(call, windows, demand);
+            // Not counted here: what the caller pays is known when the books are closed.
+            call.CountUse = (charged, billed) => SettleAsync(call, windows, demand, Use(call, charged, billed, free));
         }
     }
+
+    /// <summary>
+    /// A check of content that costs nothing. What has used up a budget or a day's tokens must not be what stops it: the content would
+    /// go unchecked. Rates still hold.
+    /// </summary>
+    private static bool IsFree(ChatCall call) => call.Request.Kind == ModelKind.Moderation && call.Route.All(static t => t.Price.IsFree);
 
     /// <summary>At the dearest target's price, since any of them may come to serve.</summary>
     private static CallDemand Demand(ChatCall call)
@@ -35,8 +44,8 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         var (input, output) = (0m, 0m);
         foreach (var target in call.Route)
         {
-            input = Math.Max(input, Math.Max(target.Price.Input, Math.Max(target.Price.CachedInput, target.Price.CacheWrite)));
-            output = Math.Max(output, target.Price.Output);
+            var dearest = target.Price.Dearest(call.EstimatedInput);
+            (input, output) = (Math.Max(input, dearest.Input), Math.Max(output, dearest.Output));
         }
 
         var choices = call.Request.Choices;
@@ -44,11 +53,11 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
             call.EstimatedInput,
             (long)call.OutputCap * choices,
             Math.Min(LeastOutput, call.OutputCap) * choices,
-            NanoDollars(call.EstimatedInput * input),
-            NanoDollars(output));
+            PerMillion(call.EstimatedInput * input),
+            PerMillion(output));
 
         // Of dollars for a million tokens; rounded up, so that a reservation is never short of the charge.
-        static long NanoDollars(decimal perMillion) => (long)Math.Ceiling(perMillion * 1_000m);
+        static long PerMillion(decimal perMillion) => (long)Math.Ceiling(perMillion * 1_000m);
     }
 
     private async Task ReserveAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand, CancellationToken cancellationToken)
@@ -98,19 +107,24 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
 
     private LimitState State(LimitWindow window, long remaining) => new(window.Name, window.Limit, remaining, window.Ends - time.GetUtcNow());
 
-    private async Task SettleAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand)
+    private static CallUse Use(ChatCall call, Attempt? charged, IReadOnlyCollection<Attempt> billed, bool free)
     {
-        var served = call.Served;
-        var used = new CallUse(served?.Usage.Total ?? 0, NanoDollars(served?.Cost ?? 0), NanoDollars(call.Attempts.Sum(static a => a.Cost)));
+        // The ledger has no tokens of what is free; of the rates alone it takes what it was estimated at.
+        var tokens = free && charged is not null ? call.EstimatedInput : charged?.Usage.Total ?? 0;
+        return new CallUse(tokens, NanoDollars(charged?.Cost ?? 0), NanoDollars(billed.Sum(static a => a.Cost)));
+    }
+
+    /// <summary>As PostgreSQL rounds to the ledger's nine places, so that counters and ledger are equal.</summary>
+    internal static long NanoDollars(decimal dollars) => (long)Math.Round(dollars * 1_000_000_000m, MidpointRounding.AwayFromZero);
+
+    private async Task SettleAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand, CallUse used)
+    {
         var counters = await guard.SettleAsync(call.RequestId, windows, demand, used, call.EndedAt!.Value);
         for (var i = 0; i < counters.Count; i++)
         {
             if (windows[i].Budget is { SoftPercent: { } percent } && counters[i] >= windows[i].Limit / 100m * percent)
                 alarms.Warn(windows[i], counters[i]);
         }
-
-        // As PostgreSQL rounds to the ledger's nine places, so that counters and ledger are equal.
-        static long NanoDollars(decimal dollars) => (long)Math.Round(dollars * 1_000_000_000m, MidpointRounding.AwayFromZero);
     }
 }
 
@@ -126,6 +140,7 @@ public static class LimitsRegistration
         services.AddSingleton<CounterGenerations>().AddHostedService(provider => provider.GetRequiredService<CounterGenerations>());
         services.AddSingleton<LimitCounters>();
         services.AddSingleton<LimitGuard>();
+        services.AddSingleton<IAbandonedAttempts, AbandonedCounts>();
         services.AddSingleton<BudgetBook>();
         services.AddSingleton<BudgetAlarms>().AddHostedService(provider => provider.GetRequiredService<BudgetAlarms>());
         services.AddSingleton<LimitStep>();

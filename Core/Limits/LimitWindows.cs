@@ -38,22 +38,27 @@ public sealed record LimitWindow(string Name, string Key, LimitUnit Unit, long L
 internal static class LimitWindows
 {
     /// <summary>The windows that a call of this caller must pass, all of them; those of tokens come first.</summary>
-    public static List<LimitWindow> For(Caller caller, string feature, IReadOnlyList<Budget> budgets, DateTimeOffset now)
+    /// <param name="caller">Whose limits.</param>
+    /// <param name="feature">What for.</param>
+    /// <param name="budgets">All that may concern the caller.</param>
+    /// <param name="now">When the call began.</param>
+    /// <param name="ratesOnly">Of a call that costs nothing: only what limits the tokens of a minute.</param>
+    public static List<LimitWindow> For(Caller caller, string feature, IReadOnlyList<Budget> budgets, DateTimeOffset now, bool ratesOnly = false)
     {
         var limits = caller.Entitlements;
         var windows = new List<LimitWindow>(3 + budgets.Count);
-        if (limits.UserTokensPerDay is { } userDay)
+        if (!ratesOnly && limits.UserTokensPerDay is { } userDay)
             windows.Add(Window("user_tokens_per_day", UserKey(caller.TenantId, caller.Pseudonym), LimitUnit.Tokens, userDay, LimitPeriod.Day, now));
-        if (limits.TenantTokensPerDay is { } tenantDay)
+        if (!ratesOnly && limits.TenantTokensPerDay is { } tenantDay)
             windows.Add(Window("tenant_tokens_per_day", TenantKey(caller.TenantId), LimitUnit.Tokens, tenantDay, LimitPeriod.Day, now));
         if (limits.TenantTokensPerMinute is { } tenantMinute)
             windows.Add(Window("tenant_tokens_per_minute", TenantKey(caller.TenantId), LimitUnit.Tokens, tenantMinute, LimitPeriod.Minute, now));
         var tokenWindows = windows.Count;
         foreach (var budget in budgets)
         {
-            if (!budget.Holds(caller.TenantId, feature, limits.Tier))
+            if (!budget.Holds(caller.TenantId, feature, limits.Tier) || (ratesOnly && (budget.Unit, budget.Period) is not (BudgetUnit.Tokens, LimitPeriod.Minute)))
                 continue;
-            var window = Window(budget.Name, budget.KeyOf(caller.TenantId, caller.Pseudonym), budget.CounterUnit, budget.CounterLimit, budget.Period, now, budget);
+            var window = Of(budget, caller.TenantId, caller.Pseudonym, now);
             if (window.Unit == LimitUnit.Tokens)
                 windows.Insert(tokenWindows++, window);
             else
@@ -62,6 +67,10 @@ internal static class LimitWindows
 
         return windows;
     }
+
+    /// <summary>A budget's window of the period that <paramref name="now"/> lies in.</summary>
+    public static LimitWindow Of(Budget budget, Guid tenantId, Guid pseudonym, DateTimeOffset now)
+        => Window(budget.Name, budget.KeyOf(tenantId, pseudonym), budget.CounterUnit, budget.CounterLimit, budget.Period, now, budget);
 
     public static string UserKey(Guid tenantId, Guid pseudonym) => $"{tenantId:N}:u:{pseudonym:N}";
 

@@ -111,6 +111,37 @@ public sealed class ModelOptions
 
     /// <summary>US dollars per million tokens. A model without a price is refused, never served at $0.</summary>
     public PriceOptions? Price { get; init; }
+
+    /// <summary>Other names of this model alone. A route over several models is an alias of <see cref="CatalogOptions.Aliases"/>.</summary>
+    public string[] Aliases { get; init; } = [];
+
+    /// <summary>What it can do (<see cref="ModelCapabilities"/>); a request that needs something else goes to another target. Null: not known, so nothing is refused.</summary>
+    public string[]? Capabilities { get; init; }
+
+    /// <summary>
+    /// Of an embedding model: the name of the space that its vectors lie in. Models of one space may stand in for one another, and may be
+    /// together in a route; of different spaces never. Default: this provider's model alone.
+    /// </summary>
+    public string? VectorSpace { get; init; }
+
+    /// <summary>Callers are told from its setting on that the model is on its way out (RFC 9745).</summary>
+    public DateTimeOffset? DeprecatedAt { get; init; }
+
+    /// <summary>From then on the model is refused (RFC 8594).</summary>
+    public DateTimeOffset? SunsetAt { get; init; }
+
+    /// <summary>The model or alias to use instead.</summary>
+    public string? Replacement { get; init; }
+}
+
+/// <summary>The words for what a model can do. What a request needs of the first three is checked before it is sent.</summary>
+public static class ModelCapabilities
+{
+    public const string Tools = "tools";
+    public const string Vision = "vision";
+    public const string StructuredOutput = "structured_output";
+
+    public static readonly IReadOnlyList<string> All = [Tools, Vision, StructuredOutput, "reasoning", "audio"];
 }
 
 public sealed class PriceOptions
@@ -126,6 +157,29 @@ public sealed class PriceOptions
 
     /// <summary>Default: as <see cref="Input"/>.</summary>
     public decimal? CacheWrite { get; init; }
+
+    /// <summary>Default: as <see cref="Output"/>.</summary>
+    public decimal? Reasoning { get; init; }
+
+    /// <summary>Other rates for the whole of a request with more input tokens, the lowest threshold first.</summary>
+    public List<LongContextOptions> LongContext { get; init; } = [];
+}
+
+/// <summary>Defaults as in <see cref="PriceOptions"/>, within these rates.</summary>
+public sealed class LongContextOptions
+{
+    /// <summary>Input tokens, cached ones included, that are still charged at the rates below.</summary>
+    public long Above { get; init; }
+
+    public decimal? Input { get; init; }
+
+    public decimal? Output { get; init; }
+
+    public decimal? CachedInput { get; init; }
+
+    public decimal? CacheWrite { get; init; }
+
+    public decimal? Reasoning { get; init; }
 }
 
 internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
@@ -156,8 +210,15 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
                     faults.Add($"{path}: ContextWindow and MaxOutputTokens must be above 0.");
                 if (model.RequestsPerMinute <= 0 || model.TokensPerMinute <= 0)
                     faults.Add($"{path}: RequestsPerMinute and TokensPerMinute must be above 0, or absent.");
-                if (model.Price is { } price && (price.Input is null or < 0 || price.Output is null or < 0 || price.CachedInput < 0 || price.CacheWrite < 0))
+                if (model.Price is { } price && (price.Input is null or < 0 || price.Output is null or < 0 || price.CachedInput < 0 || price.CacheWrite < 0 || price.Reasoning < 0))
                     faults.Add($"{path}:Price needs Input and Output, in US dollars per million tokens, none below 0.");
+                var above = 0L;
+                foreach (var tier in model.Price?.LongContext ?? [])
+                {
+                    if (tier.Above <= above || tier.Input is null or < 0 || tier.Output is null or < 0 || tier.CachedInput < 0 || tier.CacheWrite < 0 || tier.Reasoning < 0)
+                        faults.Add($"{path}:Price:LongContext needs Above (rising, from 1), Input and Output, none below 0.");
+                    above = tier.Above;
+                }
             }
         }
 
@@ -173,6 +234,7 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
             }
         }
 
+        faults.AddRange(CatalogRules.Faults(options, CatalogModel.Of(options)).Select(f => $"{f.Place}: {f.Text}"));
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
     }
 

@@ -9,22 +9,54 @@ namespace AiAspire.Core.Models;
 public sealed record ModelTarget(string Provider, ProviderOptions Settings, ModelOptions Model)
 {
     public string UpstreamModel => Model.UpstreamModel ?? Model.Id;
+
+    /// <summary>Of an embedding model: what its vectors may be compared with.</summary>
+    public string VectorSpace => new CatalogModel(Provider, Model).VectorSpace;
 }
 
-/// <summary>The models on offer: those of every provider that has a key, in configuration or added since.</summary>
+/// <summary>A model is on its way out.</summary>
+/// <param name="Since">When it was, or will be, deprecated.</param>
+/// <param name="Sunset">From when it is refused; null: that is not decided.</param>
+/// <param name="Replacement">What to use instead.</param>
+public sealed record ModelDeprecation(DateTimeOffset Since, DateTimeOffset? Sunset, string? Replacement)
+{
+    public static ModelDeprecation? Of(ModelOptions model) => model.DeprecatedAt is { } since ? new ModelDeprecation(since, model.SunsetAt, model.Replacement) : null;
+}
+
+/// <summary>
+/// The models on offer: those of every provider that has a key, in configuration or added since. Configuration's models are overridden
+/// and added to by the operators' entries. What changes is another set of offers: a call goes on with the one it began with.
+/// </summary>
 public sealed class ModelCatalog
 {
     private readonly CatalogOptions _options;
+    private readonly Lock _changing = new();
     private volatile Offers _offers;
 
     public ModelCatalog(IOptions<CatalogOptions> options)
     {
         _options = options.Value;
-        _offers = new Offers(_options, new HashSet<string>());
+        _offers = new Offers(_options, CatalogModel.Of(_options), new HashSet<string>());
     }
+
+    /// <summary>Every model, also those of providers without a key.</summary>
+    public IReadOnlyList<CatalogModel> All => _offers.All;
+
+    /// <summary>The model of this name, by its id or by another name of its own; null for an alias of several and for what is unknown.</summary>
+    public ModelTarget? Model(string name) => _offers.Names.GetValueOrDefault(name);
 
     /// <summary>Everything a caller may name, models and aliases, with the target that would serve it first.</summary>
     public IEnumerable<KeyValuePair<string, ModelTarget>> Offered => _offers.Routes.Select(r => KeyValuePair.Create(r.Key, r.Value.Targets[0]));
+
+    /// <summary>The same without what has had its sunset by then.</summary>
+    public IEnumerable<KeyValuePair<string, ModelTarget>> OfferedAt(DateTimeOffset now)
+    {
+        foreach (var (name, route) in _offers.Routes)
+        {
+            if (route.Targets.FirstOrDefault(t => !(t.Model.SunsetAt <= now)) is { } target)
+                yield return KeyValuePair.Create(name, target);
+        }
+    }
 
     public IEnumerable<ModelTarget> Targets => _offers.Models.Values;
 
@@ -45,8 +77,60 @@ public sealed class ModelCatalog
     /// <summary>Takes in which providers have a key besides the configured ones.</summary>
     public void Offer(IReadOnlySet<string> providersWithKeys)
     {
-        if (!_offers.Extra.SetEquals(providersWithKeys))
-            _offers = new Offers(_options, providersWithKeys);
+        lock (_changing)
+        {
+            if (!_offers.Extra.SetEquals(providersWithKeys))
+                _offers = new Offers(_options, _offers.All, providersWithKeys);
+        }
+    }
+
+    /// <summary>Takes in the operators' entries. What does not fit configuration any more is left out and returned; the rest serves.</summary>
+    /// <param name="entries">The last version of each.</param>
+    internal IReadOnlyList<CatalogFault> Hold(IReadOnlyCollection<CatalogEntry> entries)
+    {
+        lock (_changing)
+        {
+            var (models, faults) = Merge(entries.Where(e => !e.Removed));
+            // The same models tell their readers that nothing changed.
+            if (!models.SequenceEqual(_offers.All))
+                _offers = new Offers(_options, models, _offers.Extra);
+            return faults;
+        }
+    }
+
+    /// <summary>What would be wrong if this were the models.</summary>
+    internal List<CatalogFault> Check(IReadOnlyList<CatalogModel> models) => CatalogRules.Faults(_options, models);
+
+    /// <summary>The models as they would be with these entries.</summary>
+    internal List<CatalogModel> With(IEnumerable<CatalogEntry> entries)
+    {
+        var models = CatalogModel.Of(_options);
+        foreach (var entry in entries)
+        {
+            models.RemoveAll(m => string.Equals(m.Model.Id, entry.ModelId, StringComparison.OrdinalIgnoreCase));
+            models.Add(_offers.All.FirstOrDefault(m => m.Version == entry.Version && string.Equals(m.Model.Id, entry.ModelId, StringComparison.OrdinalIgnoreCase))
+                ?? new CatalogModel(entry.Provider, entry.ToModel(), entry.Version));
+        }
+
+        return models;
+    }
+
+    private (List<CatalogModel> Models, IReadOnlyList<CatalogFault> Faults) Merge(IEnumerable<CatalogEntry> entries)
+    {
+        CatalogEntry[] all = [.. entries.OrderBy(e => e.ModelId, StringComparer.Ordinal)];
+        var models = With(all);
+        if (Check(models) is not { Count: > 0 } faults)
+            return (models, []);
+        // Configuration has changed since they were written. One by one, so that one which does not fit takes no other with it.
+        var fitting = new List<CatalogEntry>();
+        foreach (var entry in all)
+        {
+            fitting.Add(entry);
+            if (Check(With(fitting)).Count > 0)
+                fitting.Remove(entry);
+        }
+
+        return (With(fitting), faults);
     }
 
     /// <summary>
@@ -66,25 +150,36 @@ public sealed class ModelCatalog
 
     private sealed class Offers
     {
-        public Offers(CatalogOptions options, IReadOnlySet<string> extra)
+        public Offers(CatalogOptions options, IReadOnlyList<CatalogModel> all, IReadOnlySet<string> extra)
         {
+            All = all;
             Extra = extra;
-            foreach (var (id, provider) in options.Providers.Where(p => !string.IsNullOrEmpty(p.Value.ApiKey) || extra.Contains(p.Key)))
+            foreach (var (provider, model, _) in all)
             {
-                foreach (var model in provider.Models)
-                    Models[model.Id] = new ModelTarget(id, provider, model);
+                if (options.Providers.TryGetValue(provider, out var settings) && (!string.IsNullOrEmpty(settings.ApiKey) || extra.Contains(provider)))
+                    Models[model.Id] = new ModelTarget(provider, settings, model);
             }
 
             foreach (var (id, target) in Models)
-                Routes[id] = new ModelRoute([[new WeightedTarget(target, 1)]]);
+            {
+                var route = new ModelRoute([[new WeightedTarget(target, 1)]]);
+                foreach (var name in target.Model.Aliases.Prepend(id))
+                    (Routes[name], Names[name]) = (route, target);
+            }
+
             AddRoutes(Routes, options.Aliases);
             foreach (var (feature, routes) in options.FeatureRoutes)
                 AddRoutes(Features[feature] = new Dictionary<string, ModelRoute>(StringComparer.OrdinalIgnoreCase), routes);
         }
 
+        public IReadOnlyList<CatalogModel> All { get; }
+
         public IReadOnlySet<string> Extra { get; }
 
         public Dictionary<string, ModelTarget> Models { get; } = new(StringComparer.OrdinalIgnoreCase);
+
+        /// <summary>The models by their own names, aliases of one model included.</summary>
+        public Dictionary<string, ModelTarget> Names { get; } = new(StringComparer.OrdinalIgnoreCase);
 
         public Dictionary<string, ModelRoute> Routes { get; } = new(StringComparer.OrdinalIgnoreCase);
 

@@ -35,11 +35,13 @@ public static class ModelsRegistration
         return services.AddSingleton<IValidateOptions<CatalogOptions>, CatalogValidation>();
     }
 
-    /// <summary>The catalog from configuration, and the prices from the database.</summary>
+    /// <summary>The catalog from configuration with the operators' entries, and the prices from the database.</summary>
     public static IServiceCollection AddModelCatalog(this IServiceCollection services)
     {
         services.AddModelCatalogOptions();
         services.AddSingleton<ModelCatalog>();
+        services.AddSingleton<CatalogStore>();
+        services.AddChangeSubscription(CatalogStore.Topic, provider => provider.GetRequiredService<CatalogStore>().RefreshAsync);
         services.AddSingleton<PriceBook>();
         services.AddChangeSubscription(PriceBook.Topic, provider => provider.GetRequiredService<PriceBook>().RefreshAsync);
         return services;

@@ -6,7 +6,7 @@ using AiAspire.Core.Wire;
 namespace AiAspire.Core.Routing;
 
 /// <summary>Decides which targets may serve the call: those of the model that the caller's tier allows, that have a price, and that can carry every field.</summary>
-public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProviders providers, Draw draw) : IChatStep
+public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProviders providers, Draw draw, TimeProvider time) : IChatStep
 {
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -26,6 +26,8 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
             throw WireException.ModelNotFound(request.Model);
         if (!entitlements.AllowsFeature(call.Feature))
             throw new WireException(403, "permission_error", "feature_not_in_tier", $"The feature '{call.Feature}' is not part of the tier '{entitlements.Tier}'.", "X-AiAspire-Feature");
+        targets = StillOffered(request, targets);
+        call.Deprecation = catalog.Model(request.Model) is { } named ? ModelDeprecation.Of(named.Model) : null;
         if (!targets.Any(Serves))
             throw NotSupported(request);
         var priced = targets.Where(Serves)
@@ -34,8 +36,8 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
             .Select(t => new PricedTarget(t.Target, t.Price!))
             .ToList();
         if (priced.Count == 0)
-            throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it a Price in the catalog.", "model");
-        var unsupported = priced.Select(t => providers.For(t.Target).FindUnsupported(request)).ToList();
+            throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it one: POST /v1/admin/models/{{id}}/prices.", "model");
+        var unsupported = priced.Select(t => CapabilityCheck.FindMissing(t.Target.Model, request) ?? providers.For(t.Target).FindUnsupported(request)).ToList();
         call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
         if (call.Route.Count == 0)
             throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
@@ -47,6 +49,16 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
         call.OutputCap = Math.Min(request.MaxOutputTokens ?? entitlements.DefaultMaxOutputTokens, call.Route.Min(t => t.Target.Model.MaxOutputTokens));
 
         bool Serves(ModelTarget target) => target.Model.Kind == request.Kind && providers.For(target).Serves(request.Kind);
+    }
+
+    /// <exception cref="WireException">404: all of them had their sunset.</exception>
+    private IReadOnlyList<ModelTarget> StillOffered(ModelRequest request, IReadOnlyList<ModelTarget> targets)
+    {
+        if (targets.All(static t => t.Model.SunsetAt is null))
+            return targets;
+        var now = time.GetUtcNow();
+        ModelTarget[] left = [.. targets.Where(t => !(t.Model.SunsetAt <= now))];
+        return left.Length > 0 ? left : throw WireException.ModelRetired(request.Model, targets[0].Model.SunsetAt!.Value, targets[0].Model.Replacement);
     }
 
     private static WireException NotSupported(ModelRequest request) => WireException.BadRequest(

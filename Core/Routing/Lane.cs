@@ -11,18 +11,18 @@ internal sealed class Lane
     private int _inFlight;
     private int _learnedRequests;
     private int _learnedTokens;
+    private volatile Aim _aim;
 
     public Lane(ModelTarget target, KeyState key, RoutingOptions options, TimeProvider time)
     {
-        (Target, Key, _options, _time) = (target, key, options, time);
-        BucketKey = $"aia:rate:{target.Provider}:{target.UpstreamModel}:{key.Key.Id?.ToString("N") ?? ProviderKey.ConfiguredName}";
+        (_aim, Key, _options, _time) = (new Aim(target, key), key, options, time);
     }
 
-    public ModelTarget Target { get; }
+    public ModelTarget Target => _aim.Target;
 
     public KeyState Key { get; }
 
-    public string BucketKey { get; }
+    public string BucketKey => _aim.BucketKey;
 
     public int InFlight => Volatile.Read(ref _inFlight);
 
@@ -50,6 +50,8 @@ internal sealed class Lane
         }
     }
 
+    public void Retarget(ModelTarget target) => _aim = new Aim(target, Key);
+
     public void Begin()
     {
         Interlocked.Increment(ref _inFlight);
@@ -64,6 +66,13 @@ internal sealed class Lane
             Volatile.Write(ref _learnedRequests, requestsPerMinute.Value);
         if (tokensPerMinute is > 0)
             Volatile.Write(ref _learnedTokens, tokensPerMinute.Value);
+    }
+
+    private sealed class Aim(ModelTarget target, KeyState key)
+    {
+        public ModelTarget Target { get; } = target;
+
+        public string BucketKey { get; } = $"aia:rate:{target.Provider}:{target.UpstreamModel}:{key.Key.Id?.ToString("N") ?? ProviderKey.ConfiguredName}";
     }
 
     private double Share(int limit) => limit * _options.LimitShare;

@@ -111,7 +111,7 @@ internal sealed class RouteCourse(ChatCall call, TargetPicker picker)
             if (admission.Index > 0)
                 picker.Metrics.FellBack(call.Route[0], admission.Target, "unavailable");
         }
-        else if (before.Target == admission.Target)
+        else if (before.Target.Target == admission.Target.Target)
         {
             picker.Metrics.Retried(admission.Target, before.ErrorCode);
         }

@@ -14,7 +14,7 @@ namespace AiAspire.Core.Routing;
 /// failure leads to another attempt; after it the reply ends with an error, for a second answer must never be spliced onto the first.
 /// </summary>
 public sealed partial class RouteStep(
-    ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, TimeProvider time, ILogger<RouteStep> logger) : IChatStep
+    ChatProviders providers, IOpenAttempts openAttempts, TokenCounter tokens, TargetPicker picker, PriceBook prices, TimeProvider time, ILogger<RouteStep> logger) : IChatStep
 {
     /// <summary>An attempt that begins just before the request's deadline still gets a moment.</summary>
     private static readonly TimeSpan LeastFirstToken = TimeSpan.FromSeconds(1);
@@ -98,11 +98,15 @@ public sealed partial class RouteStep(
     private async Task<Attempt> OpenAsync(ChatCall call, Admission admission, TimeSpan left)
     {
         var now = time.GetUtcNow();
+        var target = admission.Target;
+        // The version in force as the attempt starts: the request may have waited since its admission.
+        if (prices.Find(target.Target) is { } price && price.PriceId != target.Price.PriceId)
+            target = target with { Price = price };
         var attempt = new Attempt
         {
             AttemptId = time.NewId(),
             Number = call.Attempts.Count + 1,
-            Target = admission.Target,
+            Target = target,
             Key = admission.Lane.Key.Key,
             FirstTokenLimit = left > LeastFirstToken ? left : LeastFirstToken,
             OpenedAt = now,
@@ -140,7 +144,7 @@ public sealed partial class RouteStep(
             // An error status: the provider did no work and bills none.
             (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);
         }
-        else if (call.Request.Kind == ModelKind.Moderation && attempt.Target.Price is { Input: 0, Output: 0 })
+        else if (call.Request.Kind == ModelKind.Moderation && attempt.Target.Price.IsFree)
         {
             // Its reply has no usage, and what is free is on no bill.
             (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);

@@ -22,6 +22,12 @@ public static class RoutingRegistration
         services.AddSingleton<ProviderKeyStore>();
         services.AddChangeSubscription(ProviderKeyStore.Topic, provider => provider.GetRequiredService<ProviderKeyStore>().RefreshAsync);
         services.AddSingleton<TargetHealths>();
+        // After the catalog's own reading of the same rows.
+        services.AddChangeSubscription(CatalogStore.Topic, provider => _ =>
+        {
+            provider.GetRequiredService<TargetHealths>().Retarget(provider.GetRequiredService<ModelCatalog>().Targets);
+            return Task.CompletedTask;
+        });
         services.AddSingleton<ProviderLimits>();
         services.AddSingleton<ProviderBook>();
         services.AddHostedService(provider => provider.GetRequiredService<ProviderBook>());

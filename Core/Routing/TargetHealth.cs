@@ -8,10 +8,10 @@ namespace AiAspire.Core.Routing;
 /// <summary>What this process knows of one target: its breaker, its lanes (one per key), and who waits for it.</summary>
 internal sealed class TargetHealth
 {
-    private readonly ModelTarget _target;
     private readonly ProviderKeys _keys;
     private readonly RoutingOptions _options;
     private readonly TimeProvider _time;
+    private volatile ModelTarget _target;
     private volatile LaneSet _lanes;
 
     public TargetHealth(ModelTarget target, ProviderKeys keys, RoutingOptions options, TimeProvider time)
@@ -47,6 +47,16 @@ internal sealed class TargetHealth
         }
 
         return usable;
+    }
+
+    /// <summary>The model's limits or its provider's name of it have changed; calls in progress stay counted.</summary>
+    public void Retarget(ModelTarget target)
+    {
+        if (_target == target)
+            return;
+        _target = target;
+        foreach (var lane in _lanes.Lanes)
+            lane.Retarget(target);
     }
 
     /// <summary>Takes note of a failure on a lane.</summary>
@@ -92,6 +102,16 @@ public sealed class TargetHealths(ProviderKeys keys, IOptions<RoutingOptions> op
     private readonly ConcurrentDictionary<(string Provider, string Model), TargetHealth> _health = new();
 
     internal IEnumerable<TargetHealth> All => _health.Values;
+
+    /// <summary>Takes in the catalog's targets as they are now.</summary>
+    internal void Retarget(IEnumerable<ModelTarget> targets)
+    {
+        foreach (var target in targets)
+        {
+            if (_health.TryGetValue((target.Provider, target.Model.Id), out var known))
+                known.Retarget(target);
+        }
+    }
 
     internal TargetHealth Of(ModelTarget target)
         => _health.TryGetValue((target.Provider, target.Model.Id), out var known)

@@ -26,8 +26,7 @@ public enum CacheUse
 /// <summary>The reply came from the cache.</summary>
 /// <param name="Provider">Who had given it.</param>
 /// <param name="Model">The model that had given it.</param>
-/// <param name="SavedCost">What it had cost, in US dollars.</param>
-public sealed record CacheHit(string Provider, string Model, decimal SavedCost);
+public sealed record CacheHit(string Provider, string Model);
 
 /// <summary>One request on its way through the pipeline: what came in, and what each step found out or decided.</summary>
 public sealed class ChatCall
@@ -36,7 +35,8 @@ public sealed class ChatCall
 
     public required Caller Caller { get; init; }
 
-    public required ModelRequest Request { get; init; }
+    /// <summary>As the steps further in are to see it: the cache takes off what it has.</summary>
+    public required ModelRequest Request { get; set; }
 
     public CallPurpose Purpose { get; init; }
 
@@ -75,8 +75,11 @@ public sealed class ChatCall
     /// <summary>When the call had ended, for the counters and for the ledger alike.</summary>
     public DateTimeOffset? EndedAt { get; set; }
 
-    /// <summary>Ends, and never fails, when the limits' counters know what the call used; settling runs beside it and waits for it.</summary>
-    public Task CountersSettled { get; set; } = Task.CompletedTask;
+    /// <summary>
+    /// Tells the limits' counters what the call used: the attempt that its caller pays for, and all that providers bill. Set by whoever
+    /// reserved for it; frees the reservation, and never fails.
+    /// </summary>
+    public Func<Attempt?, IReadOnlyCollection<Attempt>, Task>? CountUse { get; set; }
 
     /// <summary>Every call made to a provider, in order.</summary>
     public List<Attempt> Attempts { get; } = [];
@@ -90,6 +93,15 @@ public sealed class ChatCall
     /// <summary>Set when the call is settled.</summary>
     public decimal? ChargedCost { get; set; }
 
+    /// <summary>US dollars that the cache spared, of the whole reply or of a part of it.</summary>
+    public decimal SavedCost { get; set; }
+
+    /// <summary>Of a request for several things: how many the cache had, and how many were asked for. Null: it was not asked so.</summary>
+    public (int Cached, int All)? CachedItems { get; set; }
+
+    /// <summary>The model that the caller named is on its way out; for the response headers.</summary>
+    public ModelDeprecation? Deprecation { get; set; }
+
     /// <summary>Statements to run in the settling transaction, such as the completion of a job. They throw to undo the whole.</summary>
     public Action<TenantBatch>? AlsoSettle { get; init; }
 
@@ -101,7 +113,27 @@ public sealed class ChatCall
 
     /// <summary>US dollars that the call may cost its caller at most; null: no ceiling.</summary>
     public decimal? CostCeiling { get; init; }
+
+    /// <summary>Decides how the call ends; asked once, by the step that closes it.</summary>
+    /// <param name="outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
+    public CallEnd EndAs(string outcome)
+    {
+        var also = outcome == "succeeded" ? AlsoSettle : EndUnfinished?.Invoke();
+        // What will be done again leaves its attempts in the ledger and nothing else.
+        return new CallEnd(outcome, Charged: outcome == "succeeded" || EndUnfinished is null || also is not null, also);
+    }
+
+    /// <summary>Has the counters say of the call what the ledger says.</summary>
+    /// <param name="charged">Whether its caller pays for it.</param>
+    /// <param name="booked">Whether its attempts stand in the ledger as this process knows them.</param>
+    public Task CountAsync(bool charged, bool booked = true) => CountUse?.Invoke(charged ? Served : null, booked ? Attempts : []) ?? Task.CompletedTask;
 }
+
+/// <summary>How a call ended.</summary>
+/// <param name="Outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
+/// <param name="Charged">False for what will be done again: what it cost is ours.</param>
+/// <param name="Also">Statements to run in the settling transaction; they throw to undo the whole.</param>
+public sealed record CallEnd(string Outcome, bool Charged, Action<TenantBatch>? Also);
 
 /// <summary>A target and the price that holds for this request.</summary>
 public sealed record PricedTarget(ModelTarget Target, ModelPrice Price);

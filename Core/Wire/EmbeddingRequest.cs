@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using AiAspire.Core.Models;
 
@@ -24,6 +26,37 @@ public sealed class EmbeddingRequest : ModelRequest
     /// <summary>How many vectors were asked for.</summary>
     public required int Items { get; init; }
 
+    /// <summary>Whether the caller wants the vectors as base64, and not as numbers.</summary>
+    public bool Base64 { get; private init; }
+
+    /// <summary>What is to be embedded, item by item: texts or token arrays.</summary>
+    public IReadOnlyList<JsonElement> Each => Input.ValueKind == JsonValueKind.Array && Input[0].ValueKind != JsonValueKind.Number ? [.. Input.EnumerateArray()] : [Input];
+
+    /// <summary>The same request for some of the items alone.</summary>
+    /// <param name="items">Their places.</param>
+    public EmbeddingRequest Only(IReadOnlyList<int> items)
+    {
+        var body = new ArrayBufferWriter<byte>(Bytes);
+        var each = Each;
+        using (var writer = new Utf8JsonWriter(body, new JsonWriterOptions { SkipValidation = true }))
+        {
+            writer.WriteStartObject();
+            foreach (var property in Json.EnumerateObject())
+            {
+                if (!property.NameEquals("input"u8))
+                    WriteAsItCame(writer, property);
+            }
+
+            writer.WriteStartArray("input"u8);
+            foreach (var item in items)
+                writer.WriteRawValue(JsonMarshal.GetRawUtf8Value(each[item]), skipInputValidation: true);
+            writer.WriteEndArray();
+            writer.WriteEndObject();
+        }
+
+        return Parse(body.WrittenMemory);
+    }
+
     /// <exception cref="WireException">400, naming the field at fault.</exception>
     public static EmbeddingRequest Parse(ReadOnlyMemory<byte> body) => Read(body, "`model` and `input`", document =>
     {
@@ -32,10 +65,11 @@ public sealed class EmbeddingRequest : ModelRequest
         var model = RequiredModel(field);
         var input = Required(root, "input");
         var items = CountItems(input);
-        if (field.String("encoding_format") is { } format and not ("float" or "base64"))
+        var format = field.String("encoding_format");
+        if (format is not (null or "float" or "base64"))
             throw WireException.BadRequest($"'{format}' is not an encoding_format: use float or base64.", "encoding_format", "invalid_value");
         field.Integer("dimensions", 1, int.MaxValue);
-        return new EmbeddingRequest(document) { Model = model, Input = input, Items = items, User = field.String("user"), Bytes = body.Length };
+        return new EmbeddingRequest(document) { Model = model, Input = input, Items = items, Base64 = format == "base64", User = field.String("user"), Bytes = body.Length };
     });
 
     public override long EstimateInput() => TokenCounter.EstimateTexts(Input);

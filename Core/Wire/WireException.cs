@@ -28,6 +28,13 @@ public sealed class WireException(int status, string type, string? code, string 
     public static WireException BadRequest(string message, string? param, string? code = null)
         => new(400, "invalid_request_error", code, message, param);
 
+    public static WireException ModelRetired(string model, DateTimeOffset since, string? replacement) => new(
+        404,
+        "invalid_request_error",
+        "model_not_found",
+        $"The model `{model}` was retired on {since:yyyy-MM-dd}. " + (replacement is null ? "GET /v1/models lists what there is." : $"Use `{replacement}` instead."),
+        "model");
+
     public static WireException ModelNotFound(string model)
         => new(404, "invalid_request_error", "model_not_found", $"The model `{model}` does not exist or you do not have access to it. GET /v1/models lists yours.", "model");
 }

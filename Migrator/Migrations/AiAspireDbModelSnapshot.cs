@@ -1009,6 +1009,98 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("budgets", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Models.CatalogEntry", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("ModelId")
+                        .HasColumnType("text")
+                        .HasColumnName("model_id");
+
+                    b.Property<int>("Version")
+                        .HasColumnType("integer")
+                        .HasColumnName("version");
+
+                    b.PrimitiveCollection<string[]>("Aliases")
+                        .IsRequired()
+                        .HasColumnType("text[]")
+                        .HasColumnName("aliases");
+
+                    b.PrimitiveCollection<string[]>("Capabilities")
+                        .HasColumnType("text[]")
+                        .HasColumnName("capabilities");
+
+                    b.Property<DateTimeOffset>("ChangedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("changed_at");
+
+                    b.Property<string>("ChangedBy")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("changed_by");
+
+                    b.Property<int>("ContextWindow")
+                        .HasColumnType("integer")
+                        .HasColumnName("context_window");
+
+                    b.Property<DateTimeOffset?>("DeprecatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("deprecated_at");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<int>("MaxOutputTokens")
+                        .HasColumnType("integer")
+                        .HasColumnName("max_output_tokens");
+
+                    b.Property<string>("Provider")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("provider");
+
+                    b.Property<DateTimeOffset>("Released")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("released");
+
+                    b.Property<bool>("Removed")
+                        .HasColumnType("boolean")
+                        .HasColumnName("removed");
+
+                    b.Property<string>("Replacement")
+                        .HasColumnType("text")
+                        .HasColumnName("replacement");
+
+                    b.Property<int?>("RequestsPerMinute")
+                        .HasColumnType("integer")
+                        .HasColumnName("requests_per_minute");
+
+                    b.Property<DateTimeOffset?>("SunsetAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("sunset_at");
+
+                    b.Property<int?>("TokensPerMinute")
+                        .HasColumnType("integer")
+                        .HasColumnName("tokens_per_minute");
+
+                    b.Property<string>("UpstreamModel")
+                        .HasColumnType("text")
+                        .HasColumnName("upstream_model");
+
+                    b.Property<string>("VectorSpace")
+                        .HasColumnType("text")
+                        .HasColumnName("vector_space");
+
+                    b.HasKey("TenantId", "ModelId", "Version")
+                        .HasName("catalog_entries_pkey");
+
+                    b.ToTable("catalog_entries", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Models.ModelPrice", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1027,6 +1119,15 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("numeric(18,6)")
                         .HasColumnName("cached_input");
 
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("CreatedBy")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("created_by");
+
                     b.Property<DateTimeOffset>("EffectiveFrom")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("effective_from");
@@ -1034,6 +1135,11 @@ namespace AiAspire.Migrator.Migrations
                     b.Property<decimal>("Input")
                         .HasColumnType("numeric(18,6)")
                         .HasColumnName("input");
+
+                    b.Property<string>("LongContext")
+                        .IsRequired()
+                        .HasColumnType("jsonb")
+                        .HasColumnName("long_context");
 
                     b.Property<decimal>("Output")
                         .HasColumnType("numeric(18,6)")
@@ -1043,6 +1149,15 @@ namespace AiAspire.Migrator.Migrations
                         .IsRequired()
                         .HasColumnType("text")
                         .HasColumnName("provider");
+
+                    b.Property<decimal>("Reasoning")
+                        .HasColumnType("numeric(18,6)")
+                        .HasColumnName("reasoning");
+
+                    b.Property<string>("Source")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("source");
 
                     b.Property<string>("UpstreamModel")
                         .IsRequired()

@@ -69,8 +69,18 @@ GRANT SELECT, INSERT, UPDATE ON aiaspire.tiers TO aiaspire_app;
 
 CREATE POLICY own_or_platform ON aiaspire.model_prices FOR SELECT TO aiaspire_app
     USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
-CREATE POLICY own_insert ON aiaspire.model_prices FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
-GRANT SELECT, INSERT ON aiaspire.model_prices TO aiaspire_app; -- no UPDATE: a price is never changed
+-- No UPDATE: a price is never changed. No version begins in the past (but for the time that a request takes), and only one that has not
+-- begun can be deleted, to be withdrawn or replaced: what a call was charged by stays.
+CREATE POLICY own_insert ON aiaspire.model_prices FOR INSERT TO aiaspire_app
+    WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()) AND effective_from > now() - interval '1 minute');
+CREATE POLICY own_withdraw ON aiaspire.model_prices FOR DELETE TO aiaspire_app
+    USING (tenant_id = (SELECT aiaspire.tenant_id()) AND effective_from > now());
+GRANT SELECT, INSERT, DELETE ON aiaspire.model_prices TO aiaspire_app;
+
+-- The operators' entries of the catalog: every version stays.
+CREATE POLICY own_read ON aiaspire.catalog_entries FOR SELECT TO aiaspire_app USING (tenant_id = (SELECT aiaspire.tenant_id()));
+CREATE POLICY own_insert ON aiaspire.catalog_entries FOR INSERT TO aiaspire_app WITH CHECK (tenant_id = (SELECT aiaspire.tenant_id()));
+GRANT SELECT, INSERT ON aiaspire.catalog_entries TO aiaspire_app;
 
 CREATE POLICY own_or_platform ON aiaspire.kill_switches FOR SELECT TO aiaspire_app
     USING (tenant_id IN ((SELECT aiaspire.tenant_id()), aiaspire.platform_id()));
@@ -413,12 +423,26 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_old_notifications(p_keep_days integer
         SELECT count(*) FROM gone;
     $$;
 
+-- What a request of this size may cost at most, whatever classes its tokens turn out to be of: ModelPrice.MostCost says the same.
+CREATE OR REPLACE FUNCTION aiaspire.most_cost(p aiaspire.model_prices, p_input bigint, p_output bigint) RETURNS numeric
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog
+    AS $$
+        SELECT (p_input * max(greatest(r.input, r.cached_input, r.cache_write)) + p_output * max(greatest(r.output, r.reasoning))) / 1000000
+        FROM (
+            SELECT p.input, p.cached_input, p.cache_write, p.output, p.reasoning
+            UNION ALL
+            SELECT (l ->> 'input')::numeric, (l ->> 'cached_input')::numeric, (l ->> 'cache_write')::numeric, (l ->> 'output')::numeric, (l ->> 'reasoning')::numeric
+            FROM jsonb_array_elements(p.long_context) l WHERE (l ->> 'above')::bigint < p_input
+        ) r;
+    $$;
+
 -- What dead processes left open is closed at the estimate: the input as estimated and all the output that was reserved. A request is
 -- taken when the leases of all its attempts have ended: as long as one holds, its process is at work. The request is booked and charged
 -- nothing; what it cost is ours. FOR UPDATE and the outcome it tests decide against a settlement at the same moment: one of the two
 -- waits, and then finds the row closed; a settlement that comes later overwrites the estimate (Settlement.cs).
 CREATE OR REPLACE FUNCTION aiaspire.reconcile_attempts(p_limit integer)
-    RETURNS TABLE (tenant_id uuid, request_id uuid, attempt_id uuid, provider text, model text, provider_cost numeric)
+    RETURNS TABLE (tenant_id uuid, request_id uuid, attempt_id uuid, provider text, model text, provider_cost numeric,
+        user_pseudonym uuid, feature text, tier text, opened_at timestamptz)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
     AS $$
         WITH due AS (
@@ -431,7 +455,7 @@ CREATE OR REPLACE FUNCTION aiaspire.reconcile_attempts(p_limit integer)
             UPDATE aiaspire.ledger_attempts a
             SET outcome = 'Abandoned', usage_source = 'Estimate', error_code = 'abandoned', settled_at = now(),
                 input_tokens = a.estimated_input_tokens, output_tokens = a.reserved_output_tokens,
-                provider_cost = (a.estimated_input_tokens * p.input + a.reserved_output_tokens * p.output) / 1000000
+                provider_cost = aiaspire.most_cost(p, a.estimated_input_tokens, a.reserved_output_tokens)
             FROM due d, aiaspire.model_prices p
             WHERE a.tenant_id = d.tenant_id AND a.attempt_id = d.attempt_id AND a.outcome = 'Open'
               AND p.tenant_id IN (a.tenant_id, aiaspire.platform_id()) AND p.price_id = a.price_id
@@ -449,7 +473,7 @@ CREATE OR REPLACE FUNCTION aiaspire.reconcile_attempts(p_limit integer)
                 attempts = r.attempts + excluded.attempts, provider_cost = r.provider_cost + excluded.provider_cost, finished_at = excluded.finished_at
             WHERE r.outcome = 'abandoned'
         )
-        SELECT c.tenant_id, c.request_id, c.attempt_id, c.provider, c.model, c.provider_cost FROM closed c;
+        SELECT c.tenant_id, c.request_id, c.attempt_id, c.provider, c.model, c.provider_cost, c.user_pseudonym, c.feature, c.tier, c.opened_at FROM closed c;
     $$;
 
 -- Operators see what is open over all tenants, oldest first, and what it may cost.
@@ -460,7 +484,7 @@ CREATE OR REPLACE FUNCTION aiaspire.open_attempts(p_limit integer)
     AS $$
         SELECT o.*, count(*) OVER (), sum(o.estimated_cost) OVER () FROM (
             SELECT a.tenant_id, a.attempt_id, a.request_id, a.feature, a.tier, a.provider, a.model, a.opened_at, a.lease_until,
-                coalesce((SELECT (a.estimated_input_tokens * p.input + a.reserved_output_tokens * p.output) / 1000000 FROM aiaspire.model_prices p
+                coalesce((SELECT aiaspire.most_cost(p, a.estimated_input_tokens, a.reserved_output_tokens) FROM aiaspire.model_prices p
                     WHERE p.tenant_id IN (a.tenant_id, aiaspire.platform_id()) AND p.price_id = a.price_id), 0) AS estimated_cost
             FROM aiaspire.ledger_attempts a WHERE a.outcome = 'Open'
         ) o ORDER BY o.opened_at LIMIT p_limit;
@@ -791,7 +815,8 @@ GRANT EXECUTE ON FUNCTION aiaspire.reconcile_attempts(integer), aiaspire.open_at
     aiaspire.usage_sums_of_all(text, timestamptz, timestamptz, text[]), aiaspire.top_users_of_all(timestamptz, timestamptz, integer) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.usage_sums(text, timestamptz, timestamptz, text[]), aiaspire.top_users(timestamptz, timestamptz, integer)
     TO aiaspire_app, aiaspire_functions;
-GRANT EXECUTE ON FUNCTION aiaspire.usage_rollup_minutes(uuid, timestamptz, timestamptz), aiaspire.id_minute(uuid) TO aiaspire_functions;
+GRANT EXECUTE ON FUNCTION aiaspire.usage_rollup_minutes(uuid, timestamptz, timestamptz), aiaspire.id_minute(uuid),
+    aiaspire.most_cost(aiaspire.model_prices, bigint, bigint) TO aiaspire_functions;
 -- In the conditions of triggers, with the rights of whoever settles.
 GRANT EXECUTE ON FUNCTION aiaspire.least_id(timestamptz) TO aiaspire_app, aiaspire_functions, aiaspire_ledger;
 GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(text),

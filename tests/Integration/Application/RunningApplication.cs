@@ -26,9 +26,10 @@ public sealed class RunningApplication : IAsyncLifetime
         .. Provider("sim-limited", "limited-small", "sim-small", "ApiKey=sim-key-limited", "FirstTokenSeconds=1", "IdleSeconds=1", "Models:0:RequestsPerMinute=600",
             "Models:1:Id=quick-reasoning", "Models:1:UpstreamModel=sim-reasoning", "Models:1:Price:Input=2", "Models:1:Price:CachedInput=0.5", "Models:1:Price:Output=8",
             "Models:2:Id=stormy", "Models:2:UpstreamModel=sim-large", "Models:2:Price:Input=2.5", "Models:2:Price:CachedInput=1.25", "Models:2:Price:Output=10"),
+        .. Provider("sim-priced", "priced-large", "sim-large", "ApiKey=sim-key-priced"),
         .. Provider("sim-rotating", "rotating-large", "sim-large"),
         // Nobody listens there.
-        .. Provider("sim-gone", "gone-embedding", "sim-embedding", "ApiKey=sim-key-gone", "BaseAddress=http://127.0.0.1:9/v1", "Models:0:Kind=Embedding"),
+        .. Provider("sim-gone", "gone-embedding", "sim-embedding", "ApiKey=sim-key-gone", "BaseAddress=http://127.0.0.1:9/v1", "Models:0:Kind=Embedding", "Models:0:VectorSpace=sim-embedding"),
         "--Aliases:embeddings-anywhere:0=gone-embedding", "--Aliases:embeddings-anywhere:1=sim-embedding",
         "--Aliases:limited:0=limited-small", "--Aliases:limited:1=sim-anthropic-small", "--Aliases:quick:0=quick-reasoning", "--Aliases:quick:1=sim-anthropic-small",
         "--Aliases:storm:0=stormy", "--Aliases:storm:1=sim-anthropic-small",

@@ -47,6 +47,7 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Limits.BudgetAlarms"] = "tells the budget's tenant or the platform",
         ["AiAspire.Core.Limits.BudgetBook"] = "the budgets of the caller's tenant",
         ["AiAspire.Core.Limits.LedgerCounters"] = "sums the ledger of all tenants, through list_budgets and limit_use",
+        ["AiAspire.Core.Models.CatalogStore"] = "the platform's models",
         ["AiAspire.Core.Models.PriceBook"] = "the platform's prices",
         ["AiAspire.Core.Notifications.NotificationQueue"] = "sends what waits in all tenants, after claim_notifications",
         ["AiAspire.Core.Privacy.UserErasure"] = "erases the user that an administrator names",

@@ -38,7 +38,8 @@ internal static class SampleCalls
         return new PricedTarget(new ModelTarget(name, provider, new ModelOptions { Id = $"{name}-model", MaxOutputTokens = maxOutput, RequestsPerMinute = requestsPerMinute, TokensPerMinute = tokensPerMinute }), Price(name, input, output));
     }
 
-    public static ModelPrice Price(string provider, decimal input, decimal output, decimal? cached = null, decimal? write = null, string? model = null) => new()
+    public static ModelPrice Price(
+        string provider, decimal input, decimal output, decimal? cached = null, decimal? write = null, string? model = null, params LongContextPrice[] longContext) => new()
     {
         TenantId = TenantScope.PlatformTenantId,
         PriceId = Id(),
@@ -49,6 +50,8 @@ internal static class SampleCalls
         CachedInput = cached ?? input,
         CacheWrite = write ?? input,
         Output = output,
+        Reasoning = output,
+        LongContext = longContext,
     };
 
     public static EmbeddingRequest Embedding(string json) => EmbeddingRequest.Parse(Encoding.UTF8.GetBytes(json));

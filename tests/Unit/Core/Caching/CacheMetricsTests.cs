@@ -49,6 +49,20 @@ public sealed class CacheMetricsTests
         Assert.Contains(("cache.saved_usd", 0.25), seen);
     }
 
+    [Fact]
+    [Trait("Checklist", "OBS-06")]
+    public void The_rate_is_over_replies_and_embeddings_item_by_item()
+    {
+        using var meters = new Meters();
+        var metrics = new CacheMetrics(meters, SampleCalls.Time());
+
+        metrics.Miss("chat");
+        metrics.Embedded("embeddings", hits: 3, misses: 0, saved: 0.1m);
+        Assert.Equal(0.75, metrics.Rate());
+        metrics.Embedded("embeddings", hits: 0, misses: 2, saved: 0);
+        Assert.Equal(0.5, metrics.Rate());
+    }
+
     private sealed class Meters : IMeterFactory
     {
         public Meter? Last { get; private set; }

@@ -208,10 +208,10 @@ public sealed class ChatPipelineTests : IDisposable
         prices.Hold([SampleCalls.Price("one", 1, 1)]);
         return new ChatPipeline(
             new SettleStep(_books),
-            new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat, static () => 0),
+            new AdmitStep(new ModelCatalog(Options.Create(catalog)), prices, _providers.Chat, static () => 0, _time),
             new KillSwitchStep(_switches),
             // No feature is cached here, and no call asks for it.
-            new CacheStep(null!, null!, Options.Create(new CachingOptions())),
+            new CacheStep(null!, null!, null!, Options.Create(new CachingOptions())),
             new CostCeilingStep(),
             _servers.Step(LimitServers.Garnet, _time, call.Caller),
             _providers.Step());

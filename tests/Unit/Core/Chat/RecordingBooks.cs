@@ -15,10 +15,10 @@ internal sealed class RecordingBooks : ICallBooks
     public ValueTask<SettleCall> OpenAsync(ChatCall call, CancellationToken cancellationToken)
         => OpeningFails is not null
             ? ValueTask.FromException<SettleCall>(OpeningFails)
-            : ValueTask.FromResult<SettleCall>(async outcome =>
+            : ValueTask.FromResult<SettleCall>(async end =>
             {
                 await Task.Yield();
-                Outcomes.Add(outcome);
+                Outcomes.Add(end.Outcome);
                 if (SettlingFails is not null)
                     throw SettlingFails;
             });

@@ -1,9 +1,12 @@
 using System.Runtime.CompilerServices;
+using AiAspire.Core.Chat;
+using AiAspire.Core.Ledger;
 using AiAspire.Core.Limits;
 using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using AiAspire.Unit.Architecture;
+using AiAspire.Unit.CoreTests.Chat;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 
@@ -131,7 +134,7 @@ public sealed class LimitStepTests(LimitServers servers)
         if (end != "stopped")
             await Record.ExceptionAsync(async () => await events.MoveNextAsync());
         await events.DisposeAsync();
-        await call.CountersSettled;
+        await call.CountAsync(charged: true);
 
         Assert.Equal(end == "throws" ? 1000 : 970, await LeftAsync(caller));
     }
@@ -160,7 +163,7 @@ public sealed class LimitStepTests(LimitServers servers)
         {
             var call = Call(caller);
             await SampleCalls.CollectAsync(step.InvokeAsync(call, (c, _) => Used(c, 240), default));
-            await call.CountersSettled;
+            await call.CountAsync(charged: true);
         }
 
         var refusal = await Assert.ThrowsAsync<WireException>(() => SampleCalls.CollectAsync(step.InvokeAsync(Call(caller, input: 30), Never, default)));
@@ -200,6 +203,102 @@ public sealed class LimitStepTests(LimitServers servers)
         Assert.Equal(100, call.OutputCap);
     }
 
+    [Theory]
+    [InlineData(200_000, 200)]
+    [InlineData(200_001, 100)]
+    [Trait("Checklist", "COST-04")]
+    public async Task Money_caps_the_output_at_the_long_contexts_price(long input, int granted)
+    {
+        var caller = SampleCalls.Caller();
+        var target = SampleCalls.Target("dear", 2, 10) with { Price = SampleCalls.Price("dear", 2, 10, longContext: new LongContextPrice(200_000, 4, 4, 4, 20, 20)) };
+        var call = SampleCalls.Call(null, caller, _time, target);
+        (call.OutputCap, call.EstimatedInput) = (1000, input);
+        var budget = Budget(caller.TenantId, BudgetScope.User, null, (input * (input > 200_000 ? 4 : 2) / 1_000_000m) + 0.002m);
+
+        await RunAsync(call, new TokenUsage(1, 0, 0, 1, 0), budget);
+
+        Assert.Equal(granted, call.OutputCap);
+    }
+
+    [Fact]
+    [Trait("Checklist", "COST-04")]
+    public async Task A_free_check_of_content_is_not_held_back_by_what_is_used_up()
+    {
+        var caller = SampleCalls.Caller(Limits(userDay: 1000, tenantDay: 1000));
+        var budgets = new[] { Budget(caller.TenantId, BudgetScope.User, null, 0m) };
+        await RunAsync(caller, used: 1000);
+        await Assert.ThrowsAsync<WireException>(() => RunAsync(Call(caller), default, budgets));
+
+        await RunAsync(Check(caller, price: 0), default, budgets);
+
+        // One that costs something is a call like any other.
+        await Assert.ThrowsAsync<WireException>(() => RunAsync(Check(caller, price: 0.01m), default));
+    }
+
+    [Fact]
+    public async Task Free_checks_keep_to_the_tenants_rate()
+    {
+        var caller = SampleCalls.Caller(Limits(tenantMinute: 100));
+        for (var i = 0; i < 5; i++)
+            await RunAsync(Check(caller, price: 0), default);
+
+        var refusal = await Assert.ThrowsAsync<WireException>(() => RunAsync(Check(caller, price: 0), default));
+        Assert.Contains("tenant_tokens_per_minute", refusal.Message, StringComparison.Ordinal);
+    }
+
+    private ChatCall Check(Caller caller, decimal price)
+        => SampleCalls.CallOf(SampleCalls.Moderation("""{"model":"one-model","input":"is this harmless?"}"""), caller, _time, "moderations", SampleCalls.Target("one", price, 0));
+
+    /// <summary>A run of a job that was stopped, and the run after it that ends the job: what the ledger says of each, the counters say.</summary>
+    [Fact]
+    [Trait("Checklist", "COST-01")]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task What_is_done_again_does_not_count()
+    {
+        var caller = SampleCalls.Caller(Limits(userDay: 10_000));
+        var stopped = Run(caller, undone: false);
+        await using (var events = new SettleStep(new RecordingBooks()).InvokeAsync(stopped, Through(caller), default).GetAsyncEnumerator(TestContext.Current.CancellationToken))
+            await events.MoveNextAsync();
+
+        Assert.Equal(0m, new SettledCall(stopped, "aborted", _time.GetUtcNow(), TimeSpan.Zero, stopped.EndAs("aborted").Charged).ChargedCost);
+        Assert.Equal(10_000, await LeftAsync(caller));
+        await SampleCalls.CollectAsync(new SettleStep(new RecordingBooks()).InvokeAsync(Run(caller, undone: false), Through(caller), default));
+        Assert.Equal(9_900, await LeftAsync(caller));
+    }
+
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task What_the_books_undo_does_not_count()
+    {
+        var caller = SampleCalls.Caller(Limits(userDay: 10_000));
+        var books = new RecordingBooks { SettlingFails = new InvalidOperationException("the lease was lost") };
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => SampleCalls.CollectAsync(new SettleStep(books).InvokeAsync(Run(caller, undone: true), Through(caller), default)));
+
+        Assert.Equal(10_000, await LeftAsync(caller));
+    }
+
+    private ChatNext Through(Caller caller) => (call, token) => Step(caller).InvokeAsync(call, (c, _) => Used(c, 100), token);
+
+    private ChatCall Run(Caller caller, bool undone)
+    {
+        var sample = Call(caller);
+        return new ChatCall
+        {
+            RequestId = sample.RequestId,
+            Caller = caller,
+            Request = sample.Request,
+            Purpose = CallPurpose.Job,
+            ConversationId = sample.ConversationId,
+            StartedAt = sample.StartedAt,
+            Route = sample.Route,
+            EstimatedInput = 20,
+            OutputCap = 256,
+            AlsoSettle = undone ? static _ => { } : null,
+            EndUnfinished = static () => null,
+        };
+    }
+
     [Fact]
     public async Task A_budget_for_a_tier_holds_only_its_users()
     {
@@ -225,7 +324,7 @@ public sealed class LimitStepTests(LimitServers servers)
     private async Task RunAsync(ChatCall call, TokenUsage usage, params Budget[] budgets)
     {
         await SampleCalls.CollectAsync(servers.Step(LimitServers.Garnet, _time, call.Caller, budgets).InvokeAsync(call, (c, _) => Used(c, usage), default));
-        await call.CountersSettled;
+        await call.CountAsync(charged: true);
     }
 
     private LimitStep Step(Caller caller) => servers.Step(LimitServers.Garnet, _time, caller);
@@ -246,7 +345,7 @@ public sealed class LimitStepTests(LimitServers servers)
     {
         var call = Call(caller, input: input);
         await SampleCalls.CollectAsync(Step(call.Caller).InvokeAsync(call, (c, _) => Used(c, used), default));
-        await call.CountersSettled;
+        await call.CountAsync(charged: true);
     }
 
     /// <summary>What is left, asked by a call that uses nothing.</summary>

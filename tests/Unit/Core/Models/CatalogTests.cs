@@ -39,7 +39,7 @@ public sealed class CatalogTests
         Assert.DoesNotContain(catalog.Targets, t => t.Provider is "openai" or "anthropic");
         Assert.Empty(catalog.Route("gpt-4.1-mini"));
         Assert.Equal("sim-large", catalog.Route("default")[0].Model.Id);
-        Assert.DoesNotContain(catalog.Offered, o => o.Key == "gpt-4o");
+        Assert.DoesNotContain(catalog.OfferedAt(SampleCalls.Now), o => o.Key == "gpt-4o");
     }
 
     [Fact]
@@ -57,7 +57,7 @@ public sealed class CatalogTests
         var catalog = Catalog(("Aliases:smart:0", "gpt-4o"), ("Aliases:smart:1", "claude-haiku-4-5"));
 
         Assert.Empty(catalog.Route("smart"));
-        Assert.DoesNotContain(catalog.Offered, o => o.Key == "smart");
+        Assert.DoesNotContain(catalog.OfferedAt(SampleCalls.Now), o => o.Key == "smart");
     }
 
     [Fact]
@@ -93,6 +93,13 @@ public sealed class CatalogTests
     [InlineData("FeatureRoutes:search:default:0", "nothing", "FeatureRoutes:search:default names the unknown model 'nothing'.")]
     [InlineData("FeatureRoutes:search:nobody:0", "sim-large", "FeatureRoutes:search:nobody replaces nothing")]
     [InlineData("Providers:openai:Models:0:RequestsPerMinute", "0", "RequestsPerMinute and TokensPerMinute must be above 0")]
+    [InlineData("Providers:openai:Models:0:Price:LongContext:0:Above", "0", "Price:LongContext needs Above (rising, from 1), Input and Output")]
+    [InlineData("Providers:openai:Models:0:Capabilities:0", "telepathy", "Model gpt-4o: 'telepathy' is no capability")]
+    [InlineData("Providers:openai:Models:0:Aliases:0", "gpt-4.1", "the alias 'gpt-4.1' is empty, or the name of something else")]
+    [InlineData("Providers:openai:Models:0:Replacement", "gpt-9", "the replacement 'gpt-9' must be another model or alias")]
+    [InlineData("Providers:openai:Models:0:SunsetAt", "2027-01-01", "a sunset needs a deprecation that is not after it")]
+    [InlineData("Aliases:vectors:0", "text-embedding-3-small=1, text-embedding-3-large=1", "Aliases:vectors: would mix the vector spaces 'openai/text-embedding-3-small'")]
+    [InlineData("FeatureRoutes:search:text-embedding-3-small:0", "text-embedding-3-large", "FeatureRoutes:search:text-embedding-3-small: would mix the vector spaces")]
     [InlineData("Providers:openai:SlaPercent", "101", "Providers:openai:SlaPercent must be from 0 to 100.")]
     public void A_fault_is_named_with_its_place(string key, string value, string expected)
     {
@@ -138,6 +145,64 @@ public sealed class CatalogTests
     [Fact]
     public void A_misspelt_setting_is_no_silent_default()
         => Assert.ThrowsAny<InvalidOperationException>(() => Options([("Providers:openai:BaseAdress", "https://x")]));
+
+    [Fact]
+    public void Models_of_one_vector_space_may_stand_in_for_one_another()
+    {
+        var catalog = Catalog(
+            ("Providers:sim-openai:Models:9:Id", "deployed"), ("Providers:sim-openai:Models:9:Kind", "Embedding"), ("Providers:sim-openai:Models:9:VectorSpace", "sim-embedding"),
+            ("Aliases:vectors:0", "sim-embedding"), ("Aliases:vectors:1", "deployed"));
+
+        Assert.Equal(["sim-embedding", "deployed"], catalog.Route("vectors").Select(t => t.Model.Id));
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-05")]
+    public void An_operators_entry_stands_in_the_place_of_configurations_until_it_is_taken_back()
+    {
+        var catalog = Catalog();
+        Assert.Empty(catalog.Hold([Entry("sim-large", aliases: ["big"], requestsPerMinute: 7), Entry("brand-new", upstream: "sim-small")]));
+
+        Assert.Equal((7, "sim-large"), (catalog.Route("big")[0].Model.RequestsPerMinute, catalog.Route("big")[0].UpstreamModel));
+        Assert.Equal("sim-small", catalog.Route("brand-new")[0].UpstreamModel);
+        Assert.Equal(7, catalog.Route("default")[0].Model.RequestsPerMinute);
+        var before = catalog.Route("big")[0];
+        catalog.Hold([Entry("sim-large", aliases: ["big"], requestsPerMinute: 7), Entry("brand-new", upstream: "sim-small")]);
+        // Reading the same again is no change: what is counted per target goes on.
+        Assert.Equal(before, catalog.Route("big")[0]);
+
+        catalog.Hold([Entry("sim-large", version: 2, removed: true), Entry("brand-new", version: 2, removed: true)]);
+        Assert.Null(catalog.Route("sim-large")[0].Model.RequestsPerMinute);
+        Assert.Empty(catalog.Route("brand-new"));
+    }
+
+    [Fact]
+    public void An_entry_that_does_not_fit_configuration_any_more_takes_no_other_with_it()
+    {
+        var catalog = Catalog();
+        var faults = catalog.Hold([Entry("lost", provider: "gone"), Entry("sim-large", requestsPerMinute: 7)]);
+
+        Assert.Equal("provider", Assert.Single(faults).Field);
+        Assert.Equal(7, catalog.Route("sim-large")[0].Model.RequestsPerMinute);
+        Assert.Empty(catalog.Route("lost"));
+    }
+
+    private static CatalogEntry Entry(
+        string id, int version = 1, bool removed = false, string provider = "sim-openai", string? upstream = null, string[]? aliases = null, int? requestsPerMinute = null) => new()
+    {
+        TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
+        ModelId = id,
+        Version = version,
+        Removed = removed,
+        Provider = provider,
+        UpstreamModel = upstream,
+        ContextWindow = 1000,
+        MaxOutputTokens = 100,
+        RequestsPerMinute = requestsPerMinute,
+        Aliases = aliases ?? [],
+        ChangedAt = SampleCalls.Now,
+        ChangedBy = "op",
+    };
 
     private static ModelCatalog Catalog(params (string Key, string Value)[] settings) => new(Microsoft.Extensions.Options.Options.Create(Options(settings)));
 

@@ -63,6 +63,54 @@ public sealed class ModelPriceTests
             Assert.Equal(price.CostOf(usage) + ((price.CachedInput - price.Input) / 1_000_000m), price.CostOf(moved));
         });
 
+    [Theory]
+    [InlineData(200_000, 0, 0, "0.6")]
+    [InlineData(200_001, 0, 0, "1.200006")]
+    [InlineData(1, 200_000, 0, "0.120006")]
+    [InlineData(100_000, 0, 1_000, "0.315")]
+    [InlineData(200_001, 0, 1_000, "1.222506")]
+    public void Above_a_threshold_the_whole_request_has_other_rates(long input, long cached, long output, string dollars)
+        => Assert.Equal(decimal.Parse(dollars, System.Globalization.CultureInfo.InvariantCulture), LongContext.CostOf(new TokenUsage(input, cached, 0, output, 0)));
+
+    [Fact]
+    public void Reasoning_has_a_price_of_its_own_within_the_output()
+        => Assert.Equal(((60 * 10m) + (40 * 12m)) / 1_000_000m, Price(10, reasoning: 12).CostOf(new TokenUsage(0, 0, 0, 100, 40)));
+
+    [Theory]
+    [InlineData(200_000, 3, 15)]
+    [InlineData(200_001, 7.5, 22.5)] // A write to the cache is dearer than other input.
+    public void The_dearest_price_is_that_of_the_side_of_the_threshold_that_the_estimate_is_on(long estimate, double input, double output)
+        => Assert.Equal(((decimal)input, (decimal)output), LongContext.Dearest(estimate));
+
+    /// <summary>Whatever classes the tokens turn out to be of: as long as there are no more of them than estimated, the reservation pays for them.</summary>
+    [Fact]
+    [Trait("Checklist", "COST-04")]
+    public void No_request_costs_more_than_was_reserved_for_it()
+        => Gen.Select(Dollars.Array[10], Gen.Long[1, 500_000], Usages).Sample((rates, above, usage) =>
+        {
+            var price = Price(rates[0], rates[1], rates[2], rates[3], rates[4], new LongContextPrice(above, rates[5], rates[6], rates[7], rates[8], rates[9]));
+
+            Assert.True(price.CostOf(usage) <= price.MostCost(usage.TotalInput, usage.Output), $"{usage} costs {price.CostOf(usage)} at {price.MostCost(usage.TotalInput, usage.Output)} at most");
+        });
+
+    private static readonly ModelPrice LongContext = Price(15, input: 3, cached: 0.3m, longContext: new LongContextPrice(200_000, 6, 0.6m, 7.5m, 22.5m, 22.5m));
+
+    private static ModelPrice Price(
+        decimal output, decimal input = 3, decimal? cached = null, decimal? write = null, decimal? reasoning = null, params LongContextPrice[] longContext) => new()
+    {
+        TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
+        PriceId = SampleCalls.Id(),
+        Provider = "p",
+        UpstreamModel = "p-model",
+        EffectiveFrom = SampleCalls.Now,
+        Input = input,
+        CachedInput = cached ?? input,
+        CacheWrite = write ?? input,
+        Output = output,
+        Reasoning = reasoning ?? output,
+        LongContext = longContext,
+    };
+
     [Fact]
     public void A_nonsensical_report_overflows_nothing()
         => Assert.True(SampleCalls.Price("p", 75, 600).CostOf(new TokenUsage(int.MaxValue, 0, 0, int.MaxValue, int.MaxValue)) > 0);

@@ -21,6 +21,14 @@ public sealed class PriceBookTests
     }
 
     [Fact]
+    public void A_free_price_is_free_in_every_class_and_above_every_threshold()
+    {
+        Assert.True(SampleCalls.Price("p", 0, 0).IsFree);
+        Assert.False(SampleCalls.Price("p", 0, 0, cached: 1).IsFree);
+        Assert.False(SampleCalls.Price("p", 0, 0, longContext: new LongContextPrice(10, 0, 0, 0, 1, 1)).IsFree);
+    }
+
+    [Fact]
     public void Without_a_price_in_force_there_is_none_and_never_a_zero()
     {
         var book = new PriceBook(null!, _time);
@@ -41,5 +49,6 @@ public sealed class PriceBookTests
         CachedInput = input,
         CacheWrite = input,
         Output = input,
+        Reasoning = input,
     };
 }

@@ -17,7 +17,7 @@ public sealed class AdmitStepTests : IDisposable
     {
         _providers = new FakeProviders(_time);
         _prices = new PriceBook(null!, _time);
-        _prices.Hold([SampleCalls.Price("one", 1, 1), SampleCalls.Price("two", 1, 1), SampleCalls.Price("one", 1, 0, model: "embedder")]);
+        _prices.Hold([SampleCalls.Price("one", 1, 1), SampleCalls.Price("two", 1, 1), SampleCalls.Price("one", 1, 0, model: "embedder"), SampleCalls.Price("one", 1, 1, model: "leaving")]);
     }
 
     public void Dispose() => _providers.Dispose();
@@ -92,6 +92,49 @@ public sealed class AdmitStepTests : IDisposable
     }
 
     [Fact]
+    public async Task A_model_on_its_way_out_is_served_and_told_of()
+    {
+        var call = await AdmitAsync("""{"model":"leaving","messages":[{"role":"user","content":"a"}]}""");
+
+        Assert.Equal((SampleCalls.Now.AddDays(-1), SampleCalls.Now.AddDays(1), "one-model"), (call.Deprecation!.Since, call.Deprecation.Sunset, call.Deprecation.Replacement));
+        Assert.Null((await AdmitAsync("""{"model":"one-model","messages":[{"role":"user","content":"a"}]}""")).Deprecation);
+    }
+
+    [Fact]
+    public async Task After_its_sunset_a_model_is_refused_and_its_replacement_named_while_an_alias_goes_on()
+    {
+        _time.Advance(TimeSpan.FromDays(1));
+        var refusal = await RefusedAsync("""{"model":"leaving","messages":[{"role":"user","content":"a"}]}""");
+
+        Assert.Equal((404, "model_not_found", "model"), (refusal.Status, refusal.Code, refusal.Param));
+        Assert.Contains("Use `one-model` instead", refusal.Message, StringComparison.Ordinal);
+        var call = await AdmitAsync("""{"model":"either","messages":[{"role":"user","content":"a"}]}""");
+        Assert.Equal("one-model", Assert.Single(call.Route).Target.Model.Id);
+        Assert.Null(call.Deprecation);
+    }
+
+    [Theory]
+    [InlineData("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "tools")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}", "response_format")]
+    [InlineData("\"x\":1,\"y\":2", null)]
+    public async Task What_a_model_is_known_not_to_do_is_refused_by_the_field(string field, string? param)
+    {
+        var json = $"{{\"model\":\"leaving\",\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}],{field}}}";
+        if (param is null)
+            Assert.Single((await AdmitAsync(json)).Route);
+        else
+            Assert.Equal((400, "unsupported_parameter", param), (await RefusedAsync(json)) is var refusal ? (refusal.Status, refusal.Code, refusal.Param) : default);
+    }
+
+    [Fact]
+    public async Task An_image_for_a_model_that_does_not_see_goes_to_another_target()
+    {
+        var call = await AdmitAsync("""{"model":"either","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.test/a.png"}}]}]}""");
+
+        Assert.Equal("one-model", Assert.Single(call.Route).Target.Model.Id);
+    }
+
+    [Fact]
     public async Task A_model_that_does_not_chat_is_refused()
         => Assert.Equal((400, "model_not_supported"), await Status("""{"model":"embedder","messages":[{"role":"user","content":"a"}]}"""));
 
@@ -153,12 +196,13 @@ public sealed class AdmitStepTests : IDisposable
         {
             Providers =
             {
-                ["one"] = Provider(ProviderWire.OpenAI, new ModelOptions { Id = "one-model", MaxOutputTokens = 4096 }, new ModelOptions { Id = "embedder", Kind = ModelKind.Embedding }),
-                ["two"] = Provider(ProviderWire.Anthropic, new ModelOptions { Id = "two-model" }, new ModelOptions { Id = "two-embedder", Kind = ModelKind.Embedding }),
+                ["one"] = Provider(ProviderWire.OpenAI, new ModelOptions { Id = "one-model", MaxOutputTokens = 4096 }, new ModelOptions { Id = "embedder", Kind = ModelKind.Embedding, VectorSpace = "v" },
+                    new ModelOptions { Id = "leaving", Capabilities = [], DeprecatedAt = SampleCalls.Now.AddDays(-1), SunsetAt = SampleCalls.Now.AddDays(1), Replacement = "one-model" }),
+                ["two"] = Provider(ProviderWire.Anthropic, new ModelOptions { Id = "two-model" }, new ModelOptions { Id = "two-embedder", Kind = ModelKind.Embedding, VectorSpace = "v" }),
             },
-            Aliases = { ["both"] = ["one-model", "two-model"], ["mixed"] = ["two-model", "two-embedder", "embedder"] },
+            Aliases = { ["both"] = ["one-model", "two-model"], ["mixed"] = ["two-model", "two-embedder", "embedder"], ["either"] = ["leaving", "one-model"] },
         };
-        var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat, static () => 0);
+        var step = new AdmitStep(new ModelCatalog(Options.Create(catalog)), _prices, _providers.Chat, static () => 0, _time);
         var call = SampleCalls.CallOf(request, SampleCalls.Caller(entitlements), _time, "chat");
         await SampleCalls.CollectAsync(step.InvokeAsync(call, static (_, _) => AsyncEnumerable.Empty<ChatEvent>(), TestContext.Current.CancellationToken));
         return call;

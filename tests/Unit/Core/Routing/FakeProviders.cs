@@ -29,6 +29,9 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
         _time = time;
     }
 
+    /// <summary>Empty: attempts are made at the price that their call was admitted at.</summary>
+    public PriceBook Prices => field ??= new PriceBook(null!, _time);
+
     /// <summary>The next draws; 0.5 when there are none left.</summary>
     public Queue<double> Draws { get; } = new();
 
@@ -38,7 +41,7 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
     public TargetHealths Healths { get; private set; } = null!;
 
     public RouteStep Step(RoutingOptions? options = null, IConnectionMultiplexer? redis = null, params PricedTarget[] targets)
-        => new(Chat, this, new TokenCounter(), Picker(options, redis, targets), _time, NullLogger<RouteStep>.Instance);
+        => new(Chat, this, new TokenCounter(), Picker(options, redis, targets), Prices, _time, NullLogger<RouteStep>.Instance);
 
     /// <param name="options">Without them nothing is retried.</param>
     /// <param name="redis">Asked only for targets with limits.</param>

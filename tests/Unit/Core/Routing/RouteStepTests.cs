@@ -42,6 +42,20 @@ public sealed class RouteStepTests : IDisposable
     }
 
     [Fact]
+    [Trait("Checklist", "PROV-09")]
+    public async Task An_attempt_is_charged_by_the_price_in_force_as_it_starts()
+    {
+        _providers.Host("one", () => FakeProviders.Whole("Hi"));
+        var newer = SampleCalls.Price("one", 7, 70);
+        _providers.Prices.Hold([newer]);
+        var call = Call(route: SampleCalls.Target("one", 1, 1));
+
+        await RunAsync(call);
+
+        Assert.Equal((newer.PriceId, ((11 * 7) + (3 * 70)) / 1_000_000m), (call.Attempts[0].Target.Price.PriceId, call.Attempts[0].Cost));
+    }
+
+    [Fact]
     public async Task What_cannot_be_written_down_is_not_called()
     {
         _providers.OpeningFails = new Npgsql.NpgsqlException("gone");

@@ -77,6 +77,37 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "catalog_entries",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    model_id = table.Column<string>(type: "text", nullable: false),
+                    version = table.Column<int>(type: "integer", nullable: false),
+                    removed = table.Column<bool>(type: "boolean", nullable: false),
+                    provider = table.Column<string>(type: "text", nullable: false),
+                    upstream_model = table.Column<string>(type: "text", nullable: true),
+                    kind = table.Column<string>(type: "text", nullable: false),
+                    vector_space = table.Column<string>(type: "text", nullable: true),
+                    context_window = table.Column<int>(type: "integer", nullable: false),
+                    max_output_tokens = table.Column<int>(type: "integer", nullable: false),
+                    requests_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    tokens_per_minute = table.Column<int>(type: "integer", nullable: true),
+                    capabilities = table.Column<string[]>(type: "text[]", nullable: true),
+                    aliases = table.Column<string[]>(type: "text[]", nullable: false),
+                    released = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    deprecated_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    sunset_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    replacement = table.Column<string>(type: "text", nullable: true),
+                    changed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    changed_by = table.Column<string>(type: "text", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("catalog_entries_pkey", x => new { x.tenant_id, x.model_id, x.version });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "job_events",
                 schema: "aiaspire",
                 columns: table => new
@@ -267,7 +298,12 @@ namespace AiAspire.Migrator.Migrations
                     input = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
                     cached_input = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
                     cache_write = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
-                    output = table.Column<decimal>(type: "numeric(18,6)", nullable: false)
+                    output = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
+                    reasoning = table.Column<decimal>(type: "numeric(18,6)", nullable: false),
+                    long_context = table.Column<string>(type: "jsonb", nullable: false),
+                    source = table.Column<string>(type: "text", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    created_by = table.Column<string>(type: "text", nullable: false)
                 },
                 constraints: table =>
                 {
@@ -887,6 +923,10 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "budgets",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "catalog_entries",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
