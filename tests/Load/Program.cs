@@ -9,7 +9,7 @@ const string Usage = """
       jobs-crash       10,000 jobs of 4 tenants, 3 workers of which one is killed every 5 s, 3 restarts of PostgreSQL, 1 in 10 provider calls failing
       jobs-fairness    the wait of one tenant's jobs, alone and beside another tenant's 10,000
       jobs-throughput  no-op jobs beside Hangfire.PostgreSql and pg-boss on the same PostgreSQL
-    --jobs N takes fewer jobs. The result is Markdown on the standard output; the exit code is 1 when something is not as it must be.
+    --jobs N takes fewer jobs, --rounds N other than 3 rounds. The result is Markdown on the standard output; the exit code is 1 when something is not as it must be.
     """;
 
 using var stop = new CancellationTokenSource();
@@ -18,8 +18,8 @@ Console.CancelKeyPress += (_, e) =>
     e.Cancel = true;
     stop.Cancel();
 };
-var jobs = args is [_, "--jobs", var number] && int.TryParse(number, CultureInfo.InvariantCulture, out var given) && given > 0 ? given : (int?)null;
-if (args.Length is not (1 or 3) || (args.Length == 3 && jobs is null))
+var (jobs, rounds) = (Number("--jobs"), Number("--rounds"));
+if (args.Length != 1 + (jobs is null ? 0 : 2) + (rounds is null ? 0 : 2))
 {
     await Console.Error.WriteLineAsync(Usage);
     return 2;
@@ -33,7 +33,7 @@ switch (args[0])
     case "jobs-fairness":
         return await new FairnessRun(jobs ?? 10_000, time, Say).RunAsync(stop.Token);
     case "jobs-throughput":
-        return await new ThroughputRun(jobs ?? 20_000, time, Say).RunAsync(stop.Token);
+        return await new ThroughputRun(jobs ?? 20_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     default:
         await Console.Error.WriteLineAsync(Usage);
         return 2;
@@ -42,11 +42,14 @@ switch (args[0])
 async Task<int> CrashAsync()
 {
     var options = new CrashOptions(jobs ?? 10_000, Workers: 3, KillEvery: TimeSpan.FromSeconds(5), DatabaseRestarts: 3, Limit: TimeSpan.FromMinutes(20));
-    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token, "--Replicas:Workers=3");
+    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token, "--Replicas:Workers=3", $"--Ledger:AttemptLeaseSeconds={CrashOptions.AttemptLeaseSeconds}");
     await using var run = await CrashRun.CreateAsync(app.App, options, time, Say, stop.Token);
     var result = await run.RunAsync(stop.Token);
     Console.WriteLine(result.ToMarkdown());
     return result.Faults().Any() ? 1 : 0;
 }
+
+int? Number(string name)
+    => Array.IndexOf(args, name) is > 0 and var at && at + 1 < args.Length && int.TryParse(args[at + 1], CultureInfo.InvariantCulture, out var given) && given > 0 ? given : null;
 
 void Say(string text) => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{time.GetUtcNow():HH:mm:ss} {text}"));

@@ -24,7 +24,8 @@ public sealed class CrashTests
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
         timeout.CancelAfter(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            ["--Replicas:Workers=3", "--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:Concurrency=4", "--Idempotency:LeaseSeconds=3"], timeout.Token);
+            ["--Replicas:Workers=3", "--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:Concurrency=4", "--Idempotency:LeaseSeconds=3",
+                $"--Ledger:AttemptLeaseSeconds={CrashOptions.AttemptLeaseSeconds}", "--Schedules:ReconcileCron=0/5 * * * * ?"], timeout.Token);
         await using var app = await builder.BuildAsync(timeout.Token);
         await app.StartAsync(timeout.Token);
         foreach (var resource in new[] { "api", "workers" })

@@ -35,6 +35,8 @@ internal sealed class HangfireQueue : IQueue
         _client = new BackgroundJobClient(_storage);
     }
 
+    public double Share => 0.2;
+
     public string Name => $"Hangfire.PostgreSql {typeof(PostgreSqlStorage).Assembly.GetName().Version?.ToString(3)}";
 
     /// <summary>The job; Hangfire wants a public method.</summary>
@@ -49,12 +51,29 @@ internal sealed class HangfireQueue : IQueue
             _all.TrySetResult();
     }
 
-    public Task EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken) => Task.Run(
-        () => Parallel.For(0, jobs, new ParallelOptions { MaxDegreeOfParallelism = callers, CancellationToken = cancellationToken }, _ => _client.Enqueue(() => Run(""))),
-        cancellationToken);
+    public async Task<double> EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken)
+    {
+        var started = _time.GetTimestamp();
+        // It knows no asynchronous call: a thread for each caller, and not when the thread pool thinks so.
+        var left = jobs;
+        await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Factory.StartNew(
+            () =>
+            {
+                while (Interlocked.Decrement(ref left) >= 0)
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    _client.Enqueue(() => Run(""));
+                }
+            },
+            cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
+        return _time.GetElapsedTime(started).TotalSeconds;
+    }
 
-    // It has no bulk call: a backlog is made of single ones.
-    public Task EnqueueBulkAsync(int jobs, CancellationToken cancellationToken) => EnqueueSingleAsync(jobs, 16, cancellationToken);
+    public async Task<double?> EnqueueBulkAsync(int jobs, CancellationToken cancellationToken)
+    {
+        await EnqueueSingleAsync(jobs, 16, cancellationToken);
+        return null;
+    }
 
     public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken)
     {
@@ -64,7 +83,7 @@ internal sealed class HangfireQueue : IQueue
         return _time.GetElapsedTime(_first, _last).TotalSeconds;
     }
 
-    public async Task<Latencies> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<double>> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
     {
         _left = int.MaxValue;
         using var server = Server();
@@ -74,7 +93,7 @@ internal sealed class HangfireQueue : IQueue
         var waits = new List<Task<double>>();
         for (var i = 0; i < jobs && await timer.WaitForNextTickAsync(cancellationToken); i++)
             waits.Add(Task.Run(() => ProbeAsync(cancellationToken), cancellationToken));
-        return Latencies.Of(await Task.WhenAll(waits));
+        return await Task.WhenAll(waits);
     }
 
     public async Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken)
@@ -85,8 +104,6 @@ internal sealed class HangfireQueue : IQueue
             INSERT INTO hangfire.job (invocationdata, arguments, createdat, expireat, statename)
             SELECT '{"Type":"x","Method":"Run","ParameterTypes":"[]","Arguments":null}', '[]', now(), now() + interval '1 day', 'Succeeded' FROM generate_series(1, {{jobs}});
             INSERT INTO hangfire.state (jobid, name, createdat, data) SELECT id, 'Succeeded', now(), '{}' FROM hangfire.job;
-            INSERT INTO hangfire.jobqueue (jobid, queue) SELECT 0, 'default' FROM generate_series(1, {{jobs}});
-            DELETE FROM hangfire.jobqueue WHERE jobid = 0;
             """);
         command.CommandTimeout = 600;
         await command.ExecuteNonQueryAsync(cancellationToken);
