@@ -31,7 +31,7 @@ switch (args[0])
     case "jobs-crash":
         return await CrashAsync();
     case "jobs-fairness":
-        return await new FairnessRun(jobs ?? 10_000, time, Say).RunAsync(stop.Token);
+        return await new FairnessRun(jobs ?? 10_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     case "jobs-throughput":
         return await new ThroughputRun(jobs ?? 20_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     default:

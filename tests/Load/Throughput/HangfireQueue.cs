@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Hangfire;
+using Hangfire.Logging;
 using Hangfire.PostgreSql;
 using Npgsql;
 
@@ -8,6 +9,9 @@ namespace AiAspire.Load.Throughput;
 /// <summary>Hangfire.PostgreSql in its own schema of the same database, with LISTEN/NOTIFY and its shortest poll.</summary>
 internal sealed class HangfireQueue : IQueue
 {
+    // A thread each; more of them make it slower.
+    private const int Workers = 32;
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
     private static readonly ConcurrentDictionary<string, TaskCompletionSource<long>> Starts = new(StringComparer.Ordinal);
     private static int _left;
     private static long _first;
@@ -19,9 +23,10 @@ internal sealed class HangfireQueue : IQueue
     private readonly PostgreSqlStorage _storage;
     private readonly BackgroundJobClient _client;
 
-    public HangfireQueue(string superuser, TimeProvider time)
+    public HangfireQueue(string superuser, TimeProvider time, Action<string> say)
     {
         _time = time;
+        LogProvider.SetCurrentLogProvider(new Complaints(say));
         _connection = superuser;
         _storage = new PostgreSqlStorage(
             new Hangfire.PostgreSql.Factories.NpgsqlConnectionFactory(superuser, new PostgreSqlStorageOptions { EnableLongPolling = true }),
@@ -35,7 +40,7 @@ internal sealed class HangfireQueue : IQueue
         _client = new BackgroundJobClient(_storage);
     }
 
-    public double Share => 0.2;
+    public double Share => 0.1;
 
     public string Name => $"Hangfire.PostgreSql {typeof(PostgreSqlStorage).Assembly.GetName().Version?.ToString(3)}";
 
@@ -79,7 +84,15 @@ internal sealed class HangfireQueue : IQueue
     {
         (_left, _first, _all) = (jobs, 0, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         using var server = Server();
-        await _all.Task.WaitAsync(cancellationToken);
+        try
+        {
+            await _all.Task.WaitAsync(Patience, _time, cancellationToken);
+        }
+        catch (TimeoutException e)
+        {
+            throw new TimeoutException($"Hangfire had {_left} of {jobs} jobs left after {Patience.TotalSeconds:0} s.", e);
+        }
+
         return _time.GetElapsedTime(_first, _last).TotalSeconds;
     }
 
@@ -120,5 +133,22 @@ internal sealed class HangfireQueue : IQueue
         return _time.GetElapsedTime(before, await start.Task.WaitAsync(cancellationToken)).TotalMilliseconds;
     }
 
-    private BackgroundJobServer Server() => new(new BackgroundJobServerOptions { WorkerCount = OurQueue.Concurrency, SchedulePollingInterval = TimeSpan.FromSeconds(5) }, _storage);
+    private BackgroundJobServer Server() => new(new BackgroundJobServerOptions { WorkerCount = Workers, SchedulePollingInterval = TimeSpan.FromSeconds(5) }, _storage);
+
+    /// <summary>What it complains of; else it would only be slow.</summary>
+    private sealed class Complaints(Action<string> say) : ILogProvider, ILog
+    {
+        private int _told;
+
+        public ILog GetLogger(string name) => this;
+
+        public bool Log(Hangfire.Logging.LogLevel logLevel, Func<string>? messageFunc, Exception? exception = null)
+        {
+            if (logLevel < Hangfire.Logging.LogLevel.Warn)
+                return false;
+            if (messageFunc is not null && Interlocked.Increment(ref _told) <= 20)
+                say($"Hangfire: {messageFunc()} {exception?.GetBaseException().Message}");
+            return true;
+        }
+    }
 }

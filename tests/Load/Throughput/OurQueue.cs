@@ -15,7 +15,9 @@ namespace AiAspire.Load.Throughput;
 /// </summary>
 internal sealed class OurQueue : IQueue
 {
-    public const int Concurrency = 32;
+    /// <summary>Jobs in hand, as many as pg-boss's four fetchers of a hundred have.</summary>
+    public const int Concurrency = 400;
+
     private const string Kind = "load.noop";
     private const int Batch = 1_000;
     private static readonly byte[] Payload = "{\"n\":1}"u8.ToArray();
@@ -37,8 +39,9 @@ internal sealed class OurQueue : IQueue
     /// <param name="app">Its own workers and Api are stopped: what is measured is here.</param>
     /// <param name="time">Clock.</param>
     /// <param name="work">How long a job takes.</param>
+    /// <param name="concurrency">Jobs at once.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public static async Task<OurQueue> CreateAsync(LoadApplication app, TimeProvider time, TimeSpan work, CancellationToken cancellationToken)
+    public static async Task<OurQueue> CreateAsync(LoadApplication app, TimeProvider time, TimeSpan work, int concurrency, CancellationToken cancellationToken)
     {
         for (var replica = 0; replica < 2; replica++)
             await app.App.StopResourceAsync("workers", replica);
@@ -63,7 +66,9 @@ internal sealed class OurQueue : IQueue
                 ["ConnectionStrings:keystore"] = keyStore,
                 ["Encryption:MasterKeyFile"] = secrets.MasterKeyFile,
                 ["Encryption:TombstonesPath"] = secrets.TombstonesFile,
-                ["Workers:Concurrency"] = Concurrency.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                ["Workers:Concurrency"] = concurrency.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                // One tenant has them all here.
+                ["Workers:TenantConcurrency"] = "1000",
             });
             builder.AddPostgres("aiaspire");
             builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
@@ -131,7 +136,10 @@ internal sealed class OurQueue : IQueue
         await using var command = superuser.CreateCommand(
             $"""
             INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, cost, result, lease_token, created_at, started_at, finished_at)
-            SELECT '{_users[0].Scope.TenantId}', '{_users[0].Scope.UserId}', uuidv7(), '{Kind}', 'Succeeded', 5, 1, 0, 5, 0, decode(repeat('00', 48), 'hex'), gen_random_uuid(), now(), now(), now()
+            SELECT '{_users[0].Scope.TenantId}', '{_users[0].Scope.UserId}', 
+                -- A UUIDv7, which PostgreSQL makes by itself from version 18 on only.
+                encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid,
+                '{Kind}', 'Succeeded', 5, 1, 0, 5, 0, decode(repeat('00', 48), 'hex'), gen_random_uuid(), now(), now(), now()
             FROM generate_series(1, {jobs})
             """);
         command.CommandTimeout = 600;

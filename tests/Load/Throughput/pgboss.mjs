@@ -1,10 +1,11 @@
-// One phase of the measurement of pg-boss: node pgboss.mjs PHASE JOBS CONCURRENCY; the connection comes in PGBOSS. Prints one line of JSON.
+// One phase of the measurement of pg-boss: node pgboss.mjs PHASE JOBS NUMBER BATCH; the connection comes in PGBOSS. Prints one line of JSON.
 import { PgBoss } from 'pg-boss'
 
-const [phase, jobsText, concurrencyText] = process.argv.slice(2)
-const [jobs, concurrency] = [Number(jobsText), Number(concurrencyText)]
+const [phase, ...numbers] = process.argv.slice(2)
+// The number: callers at once, or milliseconds between two probes.
+const [jobs, number, batchSize] = numbers.map(Number)
 const queue = 'load'
-// 32 connections, LISTEN/NOTIFY, four fetchers of a hundred that fetch on while batches are full: all in its favour.
+// 32 connections, LISTEN/NOTIFY, fetchers that fetch on while batches are full: all in its favour.
 const boss = new PgBoss({ connectionString: process.env.PGBOSS, max: 32, useListenNotify: true })
 boss.on('error', error => console.error(error))
 await boss.start()
@@ -14,12 +15,14 @@ if (phase === 'setup')
 const data = { n: 1 }
 const now = () => performance.now()
 const report = result => console.log(JSON.stringify(result))
-const work = handler => boss.work(queue, { batchSize: 100, pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5, burstWhenBatchFull: true, localConcurrency: 4 }, handler)
+const work = handler => boss.work(queue, {
+  batchSize, localConcurrency: batchSize > 2 ? 4 : 32, pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5, burstWhenBatchFull: true
+}, handler)
 
 if (phase === 'single') {
   const started = now()
   let left = jobs
-  await Promise.all(Array.from({ length: concurrency }, async () => { while (left-- > 0) await boss.send(queue, data) }))
+  await Promise.all(Array.from({ length: number }, async () => { while (left-- > 0) await boss.send(queue, data) }))
   report({ seconds: (now() - started) / 1000 })
 } else if (phase === 'bulk') {
   const started = now()
@@ -51,7 +54,7 @@ if (phase === 'single') {
   const probes = []
   for (let i = 0; i < jobs; i++) {
     probes.push(probe(`p${i}`))
-    await new Promise(resolve => setTimeout(resolve, concurrency))
+    await new Promise(resolve => setTimeout(resolve, number))
   }
   report({ waits: await Promise.all(probes) })
   await boss.stop({ graceful: true, timeout: 10_000 })
