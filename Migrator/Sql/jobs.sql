@@ -121,35 +121,44 @@ BEGIN
 END
 $$;
 
--- Ends jobs of several tenants at once; returns the leases whose jobs are ended by them, be it now or by this very call before.
+-- Ends jobs of several tenants at once; returns the leases whose jobs are ended by them, be it now or by this very call before. In PL/pgSQL, which
+-- keeps its plans: before version 18 one in SQL is planned anew for each call, over all partitions of the history.
 CREATE OR REPLACE FUNCTION aiaspire.finish_jobs(
     p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_states text[], p_results bytea[], p_codes text[], p_messages text[], p_costs numeric[])
     RETURNS TABLE (lease_token uuid)
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET jit = off
     AS $$
-        WITH given AS MATERIALIZED (
-            SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
-                AS g (tenant, usr, job, lease, state, result, code, message, cost)
-        ), done AS (
-            DELETE FROM aiaspire.jobs j USING given g
-            WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
-            RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
-        ), kept AS (
-            INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
-                error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-            SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
-                CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
-            FROM done d
-            RETURNING job_history.lease_token
-        )
-        SELECT k.lease_token FROM kept k
-        UNION ALL
-        SELECT h.lease_token FROM given g JOIN aiaspire.job_history h
-            ON h.tenant_id = g.tenant AND h.user_id = g.usr AND h.job_id = g.job AND h.lease_token = g.lease AND h.state = g.state
-        -- Looked for where this call has ended nothing: that is, hardly ever.
-        WHERE g.lease NOT IN (SELECT k.lease_token FROM kept k);
-    $$;
+#variable_conflict use_column
+DECLARE
+    v_ended bigint;
+BEGIN
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
+            AS g (tenant, usr, job, lease, state, result, code, message, cost)
+    ), done AS (
+        DELETE FROM aiaspire.jobs j USING given g
+        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
+        RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
+    ), kept AS (
+        INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+            error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
+        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
+            CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
+        FROM done d
+        RETURNING job_history.lease_token
+    )
+    SELECT k.lease_token FROM kept k;
+    GET DIAGNOSTICS v_ended = ROW_COUNT;
+    IF v_ended < cardinality(p_leases) THEN
+        RETURN QUERY
+        SELECT h.lease_token FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states) AS g (tenant, usr, job, lease, state)
+        JOIN aiaspire.job_history h
+            ON h.tenant_id = g.tenant AND h.user_id = g.usr AND h.job_id = g.job AND h.lease_token = g.lease AND h.state = g.state;
+    END IF;
+END
+$$;
 
 -- The fence: raised inside a settling transaction, it undoes result, messages and charge together. With the rights of its caller.
 CREATE OR REPLACE FUNCTION aiaspire.finish_job(

@@ -14,6 +14,7 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
     private const int Finished = 1_000_000;
     private const int SingleCallers = 16;
     private const int Probes = 100;
+    private const int WarmUp = 30_000;
     private static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(50);
 
     private enum Load
@@ -43,8 +44,12 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
         foreach (var queue in queues)
         {
             say($"{queue.Name}: warming up.");
-            await queue.EnqueueSingleAsync(500, SingleCallers, cancellationToken);
-            await queue.DrainAsync(500, cancellationToken);
+            // A service is warm: .NET compiles what runs often anew, after thousands of jobs only.
+            var warm = (int)(WarmUp * queue.Share);
+            await queue.EnqueueBulkAsync(warm, cancellationToken);
+            await queue.DrainAsync(warm, cancellationToken);
+            await queue.EnqueueSingleAsync(warm / 10, SingleCallers, cancellationToken);
+            await queue.DrainAsync(warm / 10, cancellationToken);
         }
 
         var results = new Dictionary<(Load, IQueue), List<Round>>();

@@ -1,14 +1,16 @@
 using System.ComponentModel.DataAnnotations;
 using System.Net;
 using System.Text;
+using System.Text.Json.Nodes;
 using AiAspire.Workers.Evaluations;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 
 namespace AiAspire.Unit.Jobs;
 
 /// <summary>A suite evaluated by the clock, against an Evaluator that says what the test wants.</summary>
-public sealed class ScheduledEvaluationTests
+public sealed class ScheduledEvaluationTests : IDisposable
 {
     private const string Queued = """{"id":"eval_1","state":"queued","suite":"support","model":"sim-small","baseline":"sim-large","repeats":2}""";
 
@@ -22,6 +24,20 @@ public sealed class ScheduledEvaluationTests
 
     private readonly FakeTimeProvider _time = new();
     private readonly Stub _evaluator = new();
+    private readonly ServiceProvider _services;
+
+    public ScheduledEvaluationTests()
+    {
+        var services = new ServiceCollection();
+        services.AddHttpClient("evaluator").ConfigurePrimaryHttpMessageHandler(() => _evaluator);
+        _services = services.BuildServiceProvider();
+    }
+
+    public void Dispose()
+    {
+        _services.Dispose();
+        _evaluator.Dispose();
+    }
 
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
@@ -84,15 +100,17 @@ public sealed class ScheduledEvaluationTests
         static IEnumerable<string> Faults(ScheduledEvaluationOptions options) => options.Validate(new ValidationContext(options)).SelectMany(f => f.MemberNames);
     }
 
-    private Task<System.Text.Json.Nodes.JsonObject> Run()
-        => new ScheduledEvaluation(new EvaluatorClient(new HttpClient(_evaluator), Options), Options, _time).RunAsync(Cancelled);
+    private Task<JsonObject> Run()
+        => new ScheduledEvaluation(new EvaluatorClient(_services.GetRequiredService<IHttpClientFactory>().CreateClient("evaluator"), Options), Options, _time).RunAsync(Cancelled);
 
     private async Task AdvanceAsync(Task running, TimeSpan by)
     {
-        // Its answers are there at once, so it waits for nothing but the clock.
+        // The stub's answers are there at once, so it waits for nothing but the clock.
         for (var passed = TimeSpan.Zero; passed < by && !running.IsCompleted; passed += TimeSpan.FromSeconds(1))
         {
-            await _evaluator.WaitedForAsync();
+            // Lets the continuation of the last answer run.
+            for (var turn = 0; turn < 20; turn++)
+                await Task.Yield();
             _time.Advance(TimeSpan.FromSeconds(1));
         }
     }
@@ -115,13 +133,6 @@ public sealed class ScheduledEvaluationTests
         public List<string> Asked { get; } = [];
 
         public string? Body { get; private set; }
-
-        /// <summary>Lets the continuation of the last answer run.</summary>
-        public async Task WaitedForAsync()
-        {
-            for (var turn = 0; turn < 20; turn++)
-                await Task.Yield();
-        }
 
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
