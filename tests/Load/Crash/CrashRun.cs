@@ -19,12 +19,13 @@ namespace AiAspire.Load.Crash;
 /// <param name="Limit">After this the run is given up.</param>
 internal sealed record CrashOptions(int Jobs, int Workers, TimeSpan KillEvery, int DatabaseRestarts, TimeSpan Limit)
 {
-    /// <summary>Shares of provider calls that fail: together one in ten.</summary>
-    /// <summary>How long an attempt may stay open: a call's own time-out, and the reconciler's next firing after it. Set for the application too.</summary>
+    /// <summary>The application's <c>Ledger:AttemptLeaseSeconds</c>: after that an attempt of a dead process is the reconciler's.</summary>
     public const int AttemptLeaseSeconds = 60;
 
+    /// <summary>From the last job's end to the last attempt's.</summary>
     public TimeSpan ClosingLimit { get; } = TimeSpan.FromSeconds(AttemptLeaseSeconds + 60);
 
+    /// <summary>Shares of provider calls that fail: together one in ten.</summary>
     public Dictionary<string, double> ErrorRates { get; } = new(StringComparer.Ordinal) { ["500"] = 0.06, ["429"] = 0.04 };
 }
 

@@ -14,7 +14,7 @@ internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Act
     private const int Finished = 1_000_000;
     private const int SingleCallers = 16;
     private const int Probes = 100;
-    private const int WarmUp = 30_000;
+    private const int WarmUp = 20_000;
     private static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(50);
 
     private enum Load
