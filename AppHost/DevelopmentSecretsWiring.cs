@@ -41,7 +41,8 @@ internal static class DevelopmentSecretsWiring
             .WithEnvironment("Identity__DevelopmentIssuer__Issuer", TokenVerb.Issuer)
             .WithEnvironment("Identity__DevelopmentIssuer__Audience", TokenVerb.Audience);
 
-    public static IResourceBuilder<ProjectResource> WithEvaluatorKey(this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets) => secrets is null
+    public static IResourceBuilder<ProjectResource> WithEvaluatorKey(
+        this IResourceBuilder<ProjectResource> project, DevelopmentSecrets? secrets, string setting = "Evaluator__ApiKey") => secrets is null
         ? project
-        : project.WithEnvironment("Evaluator__ApiKey", secrets.ApiKey);
+        : project.WithEnvironment(setting, secrets.ApiKey);
 }

@@ -53,17 +53,19 @@ var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName:
     .WithSettings("Api", "Caching", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
     .WithReplicas(int.Parse(builder.Configuration["Replicas:Api"] ?? "1", System.Globalization.CultureInfo.InvariantCulture))
     .WithExternalHttpEndpoints();
-Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
+var workers = Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithMailFolder(secrets)
-    .WithSettings("Caching", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
+    .WithSettings("Caching", "Evaluations", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
     .WithReplicas(int.Parse(builder.Configuration["Replicas:Workers"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
 
-builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)
+var evaluator = builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)
     .WithReference(api)
     .WithEvaluatorKey(secrets)
     .WithHttpEndpoint()
     .WithHttpHealthCheck("/health", endpointName: "http")
     .WaitFor(api);
+// For evaluations by the clock, if any are configured (section Evaluations).
+workers.WithReference(evaluator).WithEvaluatorKey(secrets, "Evaluations__ApiKey");
 
 await builder.Build().RunAsync();
 

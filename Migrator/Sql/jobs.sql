@@ -1,7 +1,8 @@
 -- The queue: how its tables are kept, and its functions. Run before security.sql, which says who may call what and as whom.
 --
 -- A job is in aiaspire.jobs while it waits or runs and in aiaspire.job_history when it is over. Whoever moves, renews or releases a running
--- job names the lease token that its claim drew; a worker that lost the lease changes nothing.
+-- job names the lease token that its claim drew; a worker that lost the lease changes nothing. A row has a token while it runs and only then. Who
+-- names one does not ask for the state too: with it the planner takes the index of all running jobs of the tenant for each of them, instead of the key.
 
 -- The scope's functions, which some of these call, come after them.
 SET LOCAL check_function_bodies = off;
@@ -108,46 +109,57 @@ BEGIN
     WITH held AS MATERIALIZED (
         SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token, j.cancel_requested
         FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease)
-        JOIN aiaspire.jobs j ON j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
+        JOIN aiaspire.jobs j ON j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease
     ), locked AS MATERIALIZED (
         SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token
         FROM held h JOIN aiaspire.jobs j ON j.tenant_id = h.tenant_id AND j.user_id = h.user_id AND j.job_id = h.job_id AND j.lease_token = h.lease_token
         FOR UPDATE OF j SKIP LOCKED
     ), renewed AS (
         UPDATE aiaspire.jobs j SET lease_until = clock_timestamp() + p_lease FROM locked l
-        WHERE j.tenant_id = l.tenant_id AND j.user_id = l.user_id AND j.job_id = l.job_id AND j.lease_token = l.lease_token AND j.state = 'Running'
+        WHERE j.tenant_id = l.tenant_id AND j.user_id = l.user_id AND j.job_id = l.job_id AND j.lease_token = l.lease_token
     )
     SELECT h.lease_token, h.cancel_requested FROM held h;
 END
 $$;
 
--- Ends jobs of several tenants at once; returns the leases whose jobs are ended by them, be it now or by this very call before.
+-- Ends jobs of several tenants at once; returns the leases whose jobs are ended by them, be it now or by this very call before. In PL/pgSQL, which
+-- keeps its plans: before version 18 one in SQL is planned anew for each call, over all partitions of the history.
 CREATE OR REPLACE FUNCTION aiaspire.finish_jobs(
     p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_states text[], p_results bytea[], p_codes text[], p_messages text[], p_costs numeric[])
     RETURNS TABLE (lease_token uuid)
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET jit = off
     AS $$
-        WITH given AS MATERIALIZED (
-            SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
-                AS g (tenant, usr, job, lease, state, result, code, message, cost)
-        ), done AS (
-            DELETE FROM aiaspire.jobs j USING given g
-            WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
-            RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
-        ), kept AS (
-            INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
-                error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-            SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
-                CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
-            FROM done d
-            RETURNING job_history.lease_token
-        )
-        SELECT k.lease_token FROM kept k
-        UNION ALL
-        SELECT h.lease_token FROM given g JOIN aiaspire.job_history h
+#variable_conflict use_column
+DECLARE
+    v_ended bigint;
+BEGIN
+    RETURN QUERY
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
+            AS g (tenant, usr, job, lease, state, result, code, message, cost)
+    ), done AS (
+        DELETE FROM aiaspire.jobs j USING given g
+        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease
+        RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
+    ), kept AS (
+        INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+            error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
+        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
+            CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
+        FROM done d
+        RETURNING job_history.lease_token
+    )
+    SELECT k.lease_token FROM kept k;
+    GET DIAGNOSTICS v_ended = ROW_COUNT;
+    IF v_ended < cardinality(p_leases) THEN
+        RETURN QUERY
+        SELECT h.lease_token FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states) AS g (tenant, usr, job, lease, state)
+        JOIN aiaspire.job_history h
             ON h.tenant_id = g.tenant AND h.user_id = g.usr AND h.job_id = g.job AND h.lease_token = g.lease AND h.state = g.state;
-    $$;
+    END IF;
+END
+$$;
 
 -- The fence: raised inside a settling transaction, it undoes result, messages and charge together. With the rights of its caller.
 CREATE OR REPLACE FUNCTION aiaspire.finish_job(
@@ -156,7 +168,7 @@ CREATE OR REPLACE FUNCTION aiaspire.finish_job(
 BEGIN
     WITH done AS (
         DELETE FROM aiaspire.jobs j
-        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running'
+        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease
         RETURNING j.*
     )
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
@@ -184,13 +196,13 @@ BEGIN
     UPDATE aiaspire.jobs j SET
         state = CASE WHEN p_delay > interval '0' THEN 'Scheduled' ELSE 'Queued' END, available_at = clock_timestamp() + p_delay,
         failures = j.failures + p_failed, snoozes = j.snoozes + p_snoozed, lease_token = NULL, lease_until = NULL, worker = NULL, error_code = p_error_code
-    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND NOT j.cancel_requested
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND NOT j.cancel_requested
     RETURNING j.state INTO v_state;
     IF FOUND THEN
         RETURN v_state;
     END IF;
     PERFORM FROM aiaspire.jobs j
-    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND j.cancel_requested FOR UPDATE;
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.cancel_requested FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

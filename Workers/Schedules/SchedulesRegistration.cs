@@ -3,6 +3,7 @@ using AiAspire.Core.Conversations;
 using AiAspire.Core.Data;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Schedules;
+using AiAspire.Workers.Evaluations;
 using Quartz;
 
 namespace AiAspire.Workers.Schedules;
@@ -48,6 +49,7 @@ internal static class SchedulesRegistration
     {
         var options = builder.Configuration.GetSection(ScheduleOptions.Section).Get<ScheduleOptions>(binder => binder.ErrorOnUnknownConfiguration = true) ?? new ScheduleOptions();
         Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
+        var evaluation = builder.AddScheduledEvaluation();
         var crons = new Dictionary<string, string>(StringComparer.Ordinal);
         builder.Services.AddSingleton<Retention>();
         builder.Services.AddSingleton<Partitions>();
@@ -87,6 +89,8 @@ internal static class SchedulesRegistration
             Add<NotificationCleanupJob>(NotificationCleanupJob.Key, options.NotificationCleanupCron);
             Add<PartitionJob>(PartitionJob.Key, options.PartitionCron);
             Add<KeyAgeJob>(KeyAgeJob.Key, options.KeyAgeCron);
+            if (evaluation.Enabled)
+                Add<EvaluationJob>(EvaluationJob.Key, evaluation.Cron);
 
             void Add<T>(JobKey key, string cron)
                 where T : class, IJob

@@ -12,7 +12,8 @@ const string Usage = """
       gateway-chaos    chat over 2 replicas of the Api while providers fail in every way, Redis, PostgreSQL and replicas are killed and callers leave
       gateway-soak     chat at a steady pace, and what grows meanwhile
       jobs-throughput  no-op jobs beside Hangfire.PostgreSql and pg-boss on the same PostgreSQL
-    --jobs N takes fewer jobs, --minutes N (5 of chaos, 10 of soak) a shorter time. The result is Markdown on the standard output; the exit code is 1 when something is not as it must be.
+    --jobs N takes fewer jobs, --minutes N (5 of chaos, 10 of soak) a shorter time, --rounds N other than 3 rounds. The result is Markdown on the standard
+    output; the exit code is 1 when something is not as it must be.
     """;
 
 using var stop = new CancellationTokenSource();
@@ -21,9 +22,8 @@ Console.CancelKeyPress += (_, e) =>
     e.Cancel = true;
     stop.Cancel();
 };
-var jobs = args is [_, "--jobs", var number] && int.TryParse(number, CultureInfo.InvariantCulture, out var given) && given > 0 ? given : (int?)null;
-var minutes = args is [_, "--minutes", var length] && double.TryParse(length, CultureInfo.InvariantCulture, out var asked) && asked > 0 ? asked : (double?)null;
-if (args.Length is not (1 or 3) || (args.Length == 3 && jobs is null && minutes is null))
+var (jobs, rounds, minutes) = (Number("--jobs"), Number("--rounds"), Number("--minutes"));
+if (args.Length != 1 + (2 * new[] { jobs, rounds, minutes }.Count(static n => n is not null)))
 {
     await Console.Error.WriteLineAsync(Usage);
     return 2;
@@ -39,9 +39,9 @@ switch (args[0])
     case "gateway-soak":
         return await GatewaySoakAsync();
     case "jobs-fairness":
-        return await new FairnessRun(jobs ?? 10_000, time, Say).RunAsync(stop.Token);
+        return await new FairnessRun(jobs ?? 10_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     case "jobs-throughput":
-        return await new ThroughputRun(jobs ?? 20_000, time, Say).RunAsync(stop.Token);
+        return await new ThroughputRun(jobs ?? 20_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     default:
         await Console.Error.WriteLineAsync(Usage);
         return 2;
@@ -50,7 +50,7 @@ switch (args[0])
 async Task<int> CrashAsync()
 {
     var options = new CrashOptions(jobs ?? 10_000, Workers: 3, KillEvery: TimeSpan.FromSeconds(5), DatabaseRestarts: 3, Limit: TimeSpan.FromMinutes(20));
-    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token, "--Replicas:Workers=3");
+    await using var app = await LoadApplication.StartAsync(time, Say, stop.Token, "--Replicas:Workers=3", $"--Ledger:AttemptLeaseSeconds={CrashOptions.AttemptLeaseSeconds}");
     await using var run = await CrashRun.CreateAsync(app.App, options, time, Say, stop.Token);
     var result = await run.RunAsync(stop.Token);
     Console.WriteLine(result.ToMarkdown());
@@ -71,5 +71,8 @@ async Task<int> GatewaySoakAsync()
     await using var app = await LoadApplication.StartAsync(time, Say, stop.Token);
     return await new GatewaySoakRun(app, TimeSpan.FromMinutes(minutes ?? 10), time, Say).RunAsync(stop.Token);
 }
+
+int? Number(string name)
+    => Array.IndexOf(args, name) is > 0 and var at && at + 1 < args.Length && int.TryParse(args[at + 1], CultureInfo.InvariantCulture, out var given) && given > 0 ? given : null;
 
 void Say(string text) => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{time.GetUtcNow():HH:mm:ss} {text}"));

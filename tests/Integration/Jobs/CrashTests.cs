@@ -1,6 +1,8 @@
+using AiAspire.Integration.Application;
 using AiAspire.Load.Crash;
 using Aspire.Hosting;
 using Aspire.Hosting.Testing;
+using Npgsql;
 
 namespace AiAspire.Integration.Jobs;
 
@@ -24,7 +26,9 @@ public sealed class CrashTests
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
         timeout.CancelAfter(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            ["--Replicas:Workers=3", "--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:Concurrency=4", "--Idempotency:LeaseSeconds=3"], timeout.Token);
+            ["--Replicas:Workers=3", "--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:Concurrency=4", "--Idempotency:LeaseSeconds=3",
+                $"--Ledger:AttemptLeaseSeconds={CrashOptions.AttemptLeaseSeconds}", "--Schedules:ReconcileCron=0/5 * * * * ?",
+                "--Schedules:RetentionCron=* * * * * ?"], timeout.Token);
         await using var app = await builder.BuildAsync(timeout.Token);
         await app.StartAsync(timeout.Token);
         foreach (var resource in new[] { "api", "workers" })
@@ -35,6 +39,26 @@ public sealed class CrashTests
 
         Assert.True(!result.Faults().Any(), result.ToMarkdown());
         Assert.True(result.Orphans > 0, "no worker was killed while it had jobs: nothing was tested");
+        await FiredOnceAsync(app);
+    }
+
+    /// <summary>Whatever happened to the three workers, each firing of each schedule ran once; a run that was cut off comes again as what it is, a recovery.</summary>
+    private static async Task FiredOnceAsync(DistributedApplication app)
+    {
+        await using var database = new NpgsqlConnection(await app.GetConnectionStringAsync("aiaspire", Cancelled));
+        await database.OpenAsync(Cancelled);
+        var firings = await database.ListAsync(
+            "SELECT schedule, due_at, count(*) FROM aiaspire.schedule_runs WHERE trigger = 'Schedule' GROUP BY schedule, due_at",
+            r => (Schedule: r.GetString(0), Due: r.GetDateTime(1), Runs: r.GetInt64(2)));
+        Assert.All(firings, f => Assert.True(f.Runs == 1, $"{f.Schedule} ran {f.Runs} times for its firing at {f.Due:O}"));
+        Assert.True(firings.Count >= 50, $"only {firings.Count} firings: the schedules hardly ran");
+        // Else it says nothing: one worker alone repeats no firing. Workers that were killed came again as other processes.
+        var workers = await database.ScalarAsync<long>("SELECT count(DISTINCT worker) FROM aiaspire.schedule_runs WHERE trigger = 'Schedule'");
+        Assert.True(workers >= 3, $"only {workers} processes took part");
+        // All three took part to the end (times in ticks).
+        var together = await database.ScalarAsync<long>(
+            "SELECT count(*) FROM quartz.qrtz_scheduler_state WHERE last_checkin_time > (SELECT max(last_checkin_time) - 300000000 FROM quartz.qrtz_scheduler_state)");
+        Assert.True(together >= 3, $"only {together} workers checked in within 30 s of one another");
     }
 }
 

@@ -39,8 +39,15 @@ internal sealed record CrashResult
 
     public required int BillWithoutAttempt { get; init; }
 
-    /// <summary>Calls whose process died before it could say how they ended; the reconciler's to close.</summary>
-    public required int OpenAttempts { get; init; }
+    /// <summary>Calls whose process died before it could say how they ended and that nobody had closed when the last job was over.</summary>
+    public required int OpenAtEnd { get; init; }
+
+    /// <summary>Of these and those before them, what the reconciler closed at the estimate.</summary>
+    public required int Abandoned { get; init; }
+
+    public required double ClosingSeconds { get; init; }
+
+    public required int StillOpen { get; init; }
 
     public required int Orphans { get; init; }
 
@@ -64,6 +71,8 @@ internal sealed record CrashResult
             yield return $"{WrongResults} wrong results";
         if (BillWithoutAttempt > 0)
             yield return $"{BillWithoutAttempt} lines of the bill without an attempt";
+        if (StillOpen > 0)
+            yield return $"{StillOpen} attempts still open {ClosingSeconds:0} s after the last job";
         if (SlowestOrphanSeconds > OrphanLimitSeconds)
             yield return $"an orphan waited {SlowestOrphanSeconds:0} s";
         if (Kills == 0 || Restarts != Options.DatabaseRestarts)
@@ -91,7 +100,9 @@ internal sealed record CrashResult
             | Starts of jobs | {Starts} |
             | Lines on the providers' bills | {BillLines} |
             | **Lines without an attempt in the ledger** | **{BillWithoutAttempt}** |
-            | Attempts left open by dead workers | {OpenAttempts} |
+            | Attempts left open by dead workers when the last job was over | {OpenAtEnd} |
+            | Attempts of dead workers closed by the reconciler, at the estimate, charged to nobody | {Abandoned} |
+            | **Attempts still open {ClosingSeconds:0} s later** | **{StillOpen}** |
             | Jobs orphaned by a kill | {Orphans} |
             | Slowest orphan back in hand, s | {SlowestOrphanSeconds:0.0} |
 

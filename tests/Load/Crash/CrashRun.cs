@@ -19,6 +19,12 @@ namespace AiAspire.Load.Crash;
 /// <param name="Limit">After this the run is given up.</param>
 internal sealed record CrashOptions(int Jobs, int Workers, TimeSpan KillEvery, int DatabaseRestarts, TimeSpan Limit)
 {
+    /// <summary>The application's <c>Ledger:AttemptLeaseSeconds</c>: after that an attempt of a dead process is the reconciler's.</summary>
+    public const int AttemptLeaseSeconds = 60;
+
+    /// <summary>From the last job's end to the last attempt's.</summary>
+    public TimeSpan ClosingLimit { get; } = TimeSpan.FromSeconds(AttemptLeaseSeconds + 60);
+
     /// <summary>Shares of provider calls that fail: together one in ten.</summary>
     public Dictionary<string, double> ErrorRates { get; } = new(StringComparer.Ordinal) { ["500"] = 0.06, ["429"] = 0.04 };
 }
@@ -69,7 +75,8 @@ internal sealed class CrashRun : IAsyncDisposable
         await over.CancelAsync();
         await killing;
         _say($"All over after {elapsed.TotalSeconds:0} s; {_kills} kills, {restarts} restarts of the database. Counting.");
-        return await CountAsync(elapsed, restarts, cancellationToken);
+        var (open, closing) = await WatchClosingAsync(cancellationToken);
+        return await CountAsync(elapsed, restarts, open, closing, cancellationToken);
     }
 
     public async ValueTask DisposeAsync()
@@ -239,7 +246,22 @@ internal sealed class CrashRun : IAsyncDisposable
         }
     }
 
-    private async Task<CrashResult> CountAsync(TimeSpan elapsed, int restarts, CancellationToken cancellationToken)
+    /// <summary>Waits for the reconciler to close what dead workers left open.</summary>
+    /// <returns>How many there were when the last job was over, and how long it took.</returns>
+    private async Task<(int Open, TimeSpan Took)> WatchClosingAsync(CancellationToken cancellationToken)
+    {
+        var started = _time.GetTimestamp();
+        var first = await OpenAsync();
+        _say($"{first} attempts are open; the reconciler's.");
+        while (await OpenAsync() > 0 && _time.GetElapsedTime(started) < _options.ClosingLimit)
+            await Task.Delay(Glance, _time, cancellationToken);
+        return (first, _time.GetElapsedTime(started));
+
+        async Task<int> OpenAsync()
+            => (await QueryAsync("SELECT count(*) FROM aiaspire.ledger_attempts WHERE outcome = 'Open'", r => (int)r.GetInt64(0), cancellationToken)).Single();
+    }
+
+    private async Task<CrashResult> CountAsync(TimeSpan elapsed, int restarts, int openAtEnd, TimeSpan closing, CancellationToken cancellationToken)
     {
         var ids = _jobs.Keys.ToArray();
         var states = (await QueryAsync(
@@ -270,7 +292,10 @@ internal sealed class CrashRun : IAsyncDisposable
             WrongResults = await CountWrongAsync(states.Where(s => s.State == "Succeeded").Select(s => s.Id), cancellationToken),
             BillLines = bill.Count,
             BillWithoutAttempt = bill.Count(id => !attempts.ContainsKey(id)),
-            OpenAttempts = attempts.Values.Count(o => o == "Open"),
+            OpenAtEnd = openAtEnd,
+            Abandoned = attempts.Values.Count(o => o == "Abandoned"),
+            ClosingSeconds = closing.TotalSeconds,
+            StillOpen = attempts.Values.Count(o => o == "Open"),
             Orphans = _orphans,
             SlowestOrphanSeconds = _slowestOrphan,
         };

