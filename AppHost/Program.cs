@@ -50,11 +50,11 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api", "Caching", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
+    .WithSettings("Api", "Batches", "Caching", "Files", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
     .WithExternalHttpEndpoints();
 Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithMailFolder(secrets)
-    .WithSettings("Caching", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
+    .WithSettings("Batches", "Caching", "Files", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
     .WithReplicas(int.Parse(builder.Configuration["Replicas:Workers"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
 
 builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)

@@ -61,7 +61,7 @@ public sealed partial class CallBooks : ICallBooks
         // What will be done again leaves its attempts in the ledger and nothing else.
         var charged = outcome == "succeeded" || call.EndUnfinished is null || also is not null;
         var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp), charged);
-        var entry = new Entry(settled, charged && call.Request is ChatRequest chat ? new NewMessages(call, chat.Messages, cipher, _time) : null);
+        var entry = new Entry(settled, charged && call is { Request: ChatRequest chat, ConversationId: not null } ? new NewMessages(call, chat.Messages, cipher, _time) : null);
         for (var attempt = 1; ; attempt++)
         {
             // Not the caller's token: a caller who leaves is settled like any other.
