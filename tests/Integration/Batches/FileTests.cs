@@ -21,7 +21,7 @@ public sealed class FileTests(RunningApplication application)
     public async Task A_file_goes_in_and_out_unchanged_stands_in_the_database_as_ciphertext_and_is_its_users_alone()
     {
         var name = $"canary-{RandomNumberGenerator.GetHexString(16, lowercase: true)}.jsonl";
-        var content = Encoding.UTF8.GetBytes(string.Join('\n', Enumerable.Range(0, 60_000).Select(i => $"{name} line {i}")))[..3_000_000];
+        var content = Encoding.UTF8.GetBytes(string.Join('\n', Enumerable.Range(0, 90_000).Select(i => $"{name} line {i}")))[..3_000_000];
         using var owner = application.Client(application.Token("acme", "filer"));
         using var uploaded = await owner.SendUploadAsync(content, name: name);
         var file = await uploaded.JsonAsync();
