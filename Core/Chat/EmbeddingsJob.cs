@@ -44,23 +44,14 @@ public sealed class EmbeddingsJob(
         using var set = EmbeddingSet.Parse(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)));
         var kept = await JobParts.ReadAsync(session, job.JobId, after: -1, most: set.Calls, cipher, cancellationToken);
         var parts = kept.ToDictionary(p => p.Part, p => (p.Cost, p.Data));
-        var bytes = parts.Values.Sum(p => (long)p.Data.Length);
-        for (var call = 0; call < set.Calls; call++)
+        try
         {
-            if (!parts.ContainsKey(call))
-            {
-                var (cost, data) = await EmbedAsync(run, set, call, parts.Values.Sum(p => p.Cost), cipher, cancellationToken);
-                parts[call] = (cost, data);
-                bytes += data.Length;
-            }
-
-            if (bytes > options.Value.MaxResultBytes)
-            {
-                throw new JobFailedException(
-                    "result_too_large", $"The embeddings have more than {options.Value.MaxResultBytes} bytes (Jobs:MaxResultBytes). Ask for fewer inputs, fewer 'dimensions', or 'encoding_format' base64.");
-            }
-
-            run.Events.Progress((call + 1.0) / set.Calls);
+            await EmbedAllAsync(run, set, parts, cipher, cancellationToken);
+        }
+        catch (JobFailedException e) when (parts.Count > 0)
+        {
+            // What was embedded until then was paid.
+            return new JobEnd(JobState.Failed, ErrorCode: e.Code, ErrorMessage: e.Message, Cost: parts.Values.Sum(p => p.Cost));
         }
 
         var result = Merge(set, parts);
@@ -78,6 +69,28 @@ public sealed class EmbeddingsJob(
         }
 
         return null;
+    }
+
+    private async Task EmbedAllAsync(
+        JobRun run, EmbeddingSet set, Dictionary<int, (decimal Cost, byte[] Data)> parts, ContentCipher cipher, CancellationToken cancellationToken)
+    {
+        var bytes = parts.Values.Sum(p => (long)p.Data.Length);
+        for (var call = 0; call < set.Calls; call++)
+        {
+            if (!parts.ContainsKey(call))
+            {
+                parts[call] = await EmbedAsync(run, set, call, parts.Values.Sum(p => p.Cost), cipher, cancellationToken);
+                bytes += parts[call].Data.Length;
+            }
+
+            if (bytes > options.Value.MaxResultBytes)
+            {
+                throw new JobFailedException(
+                    "result_too_large", $"The embeddings have more than {options.Value.MaxResultBytes} bytes (Jobs:MaxResultBytes). Ask for fewer inputs, fewer 'dimensions', or 'encoding_format' base64.");
+            }
+
+            run.Events.Progress((call + 1.0) / set.Calls);
+        }
     }
 
     private async Task<(decimal Cost, byte[] Data)> EmbedAsync(
