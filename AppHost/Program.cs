@@ -50,12 +50,12 @@ var openAiKey = builder.FindApiKey("openai");
 var anthropicKey = builder.FindApiKey("anthropic");
 
 var api = Wire(builder.AddProject("api", "../Api/Api.csproj", launchProfileName: null))
-    .WithSettings("Api", "Caching", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
+    .WithSettings("Api", "Batches", "Caching", "Files", "Idempotency", "Jobs", "Ledger", "Limits", "Notifications")
     .WithReplicas(int.Parse(builder.Configuration["Replicas:Api"] ?? "1", System.Globalization.CultureInfo.InvariantCulture))
     .WithExternalHttpEndpoints();
 var workers = Wire(builder.AddProject("workers", "../Workers/Workers.csproj", launchProfileName: null))
     .WithMailFolder(secrets)
-    .WithSettings("Caching", "Evaluations", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
+    .WithSettings("Batches", "Caching", "Evaluations", "Files", "Jobs", "Ledger", "Limits", "Notifications", "Schedules", "Workers")
     .WithReplicas(int.Parse(builder.Configuration["Replicas:Workers"] ?? "2", System.Globalization.CultureInfo.InvariantCulture));
 
 var evaluator = builder.AddProject("evaluator", "../Evaluator/Evaluator.csproj", launchProfileName: null)

@@ -26,7 +26,9 @@ public sealed record ScheduleRunResponse(
 
 /// <param name="Conversations">Conversations that the next run deletes.</param>
 /// <param name="Jobs">Finished jobs that are deleted with their results.</param>
-public sealed record ExpiredResponse(Guid TenantId, string Object, int RetentionDays, long Conversations, long Jobs);
+/// <param name="Files">Files that are deleted.</param>
+/// <param name="Batches">Batches that are deleted; their files have times of their own.</param>
+public sealed record ExpiredResponse(Guid TenantId, string Object, int RetentionDays, long Conversations, long Jobs, long Files, long Batches);
 
 internal static class ScheduleEndpoints
 {
@@ -67,7 +69,7 @@ internal static class ScheduleEndpoints
     private static async Task<Ok<ListResponse<ExpiredResponse>>> ExpiredAsync(Retention retention, CancellationToken cancellationToken)
         => TypedResults.Ok(new ListResponse<ExpiredResponse>(
             "list",
-            [.. (await retention.CountExpiredAsync(cancellationToken)).Select(e => new ExpiredResponse(e.TenantId, "expired", e.RetentionDays, e.Conversations, e.Jobs))],
+            [.. (await retention.CountExpiredAsync(cancellationToken)).Select(e => new ExpiredResponse(e.TenantId, "expired", e.RetentionDays, e.Conversations, e.Jobs, e.Files, e.Batches))],
             HasMore: false));
 
     private static ScheduleRunResponse Response(ScheduleRun run) => new(

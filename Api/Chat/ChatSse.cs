@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text.Json;
-using AiAspire.Api.Errors;
 using AiAspire.Core.Wire;
 
 namespace AiAspire.Api.Chat;
@@ -63,7 +62,7 @@ internal static class ChatSse
 
     public static void WriteDone(IBufferWriter<byte> target) => target.Write("data: [DONE]\n\n"u8);
 
-    public static void WriteError(IBufferWriter<byte> target, WireException exception) => WriteData(target, ErrorWriter.BodyOf(exception).Span);
+    public static void WriteError(IBufferWriter<byte> target, WireException exception) => WriteData(target, ErrorObject.BodyOf(exception).Span);
 
     private static void WriteWithNoUsage(IBufferWriter<byte> target, ReadOnlySpan<byte> json)
     {

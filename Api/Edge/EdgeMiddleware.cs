@@ -40,7 +40,8 @@ internal sealed class EdgeMiddleware(RequestDelegate next, IConfiguration config
         // Before any room is made for it.
         if (request.ContentLength > http.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize)
         {
-            return new WireException(413, "invalid_request_error", "request_too_large",
+            // An endpoint may have a limit of its own, which it names.
+            return http.GetEndpoint()?.Metadata.GetMetadata<BodyLimit>()?.Refusal ?? new WireException(413, "invalid_request_error", "request_too_large",
                 $"The body has {request.ContentLength} bytes; at most {options.Value.MaxRequestBytes} are taken (Api:MaxRequestBytes).");
         }
 

@@ -1,14 +1,11 @@
 using System.Text.Json.Serialization;
 using AiAspire.Core.Tenancy;
-using AiAspire.Core.Wire;
 
 namespace AiAspire.Api.Errors;
 
 /// <summary>OpenAI's error body: <c>{"error":{"message","type","param","code"}}</c>; null fields are written, as SDKs expect them present.</summary>
 public sealed record ErrorBody(ErrorDetail Error)
 {
-    public static ErrorBody From(WireException exception) => new(new ErrorDetail(exception.Message, exception.Type, exception.Param, exception.Code));
-
     public static ErrorBody From(IdentityException exception)
         => new(new ErrorDetail(exception.Message, exception.Forbidden ? "permission_error" : "invalid_request_error", null, exception.Code));
 }

@@ -16,14 +16,8 @@ internal static class ErrorWriter
         // Of an answer under way the headers can no longer be changed.
         if (!http.Response.HasStarted)
             SetRetryHeaders(http.Response.Headers, exception);
-        return WriteAsync(http, exception.Status, BodyOf(exception));
+        return WriteAsync(http, exception.Status, ErrorObject.BodyOf(exception));
     }
-
-    /// <summary>The provider's own error when it is one, so that the caller sees its message and code; else ours.</summary>
-    public static ReadOnlyMemory<byte> BodyOf(WireException exception)
-        => IsErrorObject(exception.UpstreamBody)
-            ? exception.UpstreamBody
-            : JsonSerializer.SerializeToUtf8Bytes(ErrorBody.From(exception), ErrorJson.Default.ErrorBody);
 
     private static async Task WriteAsync(HttpContext http, int status, ReadOnlyMemory<byte> json)
     {
@@ -46,26 +40,5 @@ internal static class ErrorWriter
 
         if (exception.ShouldRetry is { } retry)
             headers["x-should-retry"] = new StringValues(retry ? "true" : "false");
-    }
-
-    private static bool IsErrorObject(ReadOnlyMemory<byte> json)
-    {
-        if (json.IsEmpty)
-            return false;
-        try
-        {
-            using var document = JsonDocument.Parse(json);
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                && document.RootElement.TryGetProperty("error", out var error)
-                && error.ValueKind == JsonValueKind.Object
-                && error.TryGetProperty("message", out _)
-                && error.TryGetProperty("type", out _)
-                && error.TryGetProperty("param", out _)
-                && error.TryGetProperty("code", out _);
-        }
-        catch (JsonException)
-        {
-            return false;
-        }
     }
 }

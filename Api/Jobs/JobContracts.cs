@@ -5,8 +5,9 @@ using AiAspire.Core.Jobs;
 
 namespace AiAspire.Api.Jobs;
 
-/// <param name="Request">A chat completion request. With <c>stream</c> its tokens can be followed at <c>/v1/jobs/{id}/events</c>; the result is whole either way.</param>
-/// <param name="Kind">What to run; <c>chat.completion</c>.</param>
+/// <param name="Request">Of <c>chat.completion</c>: a chat completion request; with <c>stream</c> its tokens can be followed at <c>/v1/jobs/{id}/events</c>, and the result is whole either way.
+/// Of <c>embeddings</c>: an embeddings request with <c>inputs</c> for <c>input</c>, up to 50,000 of them.</param>
+/// <param name="Kind">What to run: <c>chat.completion</c> or <c>embeddings</c>.</param>
 /// <param name="Priority">0 to 9, lower first among your tenant's own jobs. Default 5.</param>
 /// <param name="RunAt">Not before this time.</param>
 /// <param name="Deadline">After this it fails instead of running. Default: a day after it may start.</param>
@@ -23,7 +24,7 @@ public sealed record JobRequest(
 /// <param name="RunAt">When it may start, or start again.</param>
 /// <param name="CostUsd">What it was charged.</param>
 /// <param name="CancelRequested">Its worker has been told to stop.</param>
-/// <param name="Result">The chat completion, once succeeded.</param>
+/// <param name="Result">The chat completion or the list of embeddings, once succeeded.</param>
 /// <param name="Error">Why it failed, or why it waits.</param>
 public sealed record JobResponse(
     Guid Id, string Object, string Kind, string Status, int Priority, int Tries, double? Progress, DateTimeOffset CreatedAt, DateTimeOffset? RunAt,

@@ -4,15 +4,14 @@ using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
-using AiAspire.Core.Chat;
 using AiAspire.Core.Data;
 using AiAspire.Core.Encryption;
 using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
-using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Mvc;
 
 namespace AiAspire.Api.Jobs;
 
@@ -24,7 +23,7 @@ internal static class JobEndpoints
     public static void MapJobs(this IEndpointRouteBuilder v1)
     {
         var jobs = v1.MapGroup("/jobs").WithTags("Jobs");
-        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion.")
+        jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion, or the embeddings of a set.")
             .Produces<ErrorBody>(StatusCodes.Status400BadRequest).Produces<ErrorBody>(StatusCodes.Status413PayloadTooLarge).ClaimsKeyItself();
         jobs.MapGet("/", ListAsync).WithName("listJobs").WithSummary("Your jobs, newest first, without their results.");
         jobs.MapGet("/{id:guid}", GetAsync).WithName("retrieveJob").WithSummary("A job of yours, with its result.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
@@ -38,10 +37,10 @@ internal static class JobEndpoints
     public static WireException NotFound() => new(404, "invalid_request_error", "not_found", "You have no job with this id.", "id");
 
     private static async Task<Accepted<JobResponse>> CreateAsync(
-        JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, JobReader reader, ModelCatalog catalog,
+        JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, JobReader reader, [FromServices] IEnumerable<IJobKind> kinds,
         IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time, CancellationToken cancellationToken)
     {
-        var spec = Validate(job, caller.Value, catalog, time.GetUtcNow());
+        var spec = Validate(job, caller.Value, kinds, time.GetUtcNow());
         var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
         if (key is null)
             return await AcceptedAsync((await queue.EnqueueAsync(session, spec, inTheSame: null, cancellationToken)).JobId);
@@ -72,12 +71,12 @@ internal static class JobEndpoints
         }
     }
 
-    private static JobSpec Validate(JobRequest job, Caller caller, ModelCatalog catalog, DateTimeOffset now)
+    private static JobSpec Validate(JobRequest job, Caller caller, IEnumerable<IJobKind> kinds, DateTimeOffset now)
     {
-        if (job.Kind != ChatJob.JobKind)
-            throw Invalid("kind", $"'{job.Kind}' is not a kind of job: use {ChatJob.JobKind}.");
+        if (kinds.FirstOrDefault(k => k.Kind == job.Kind) is not { } kind)
+            throw Invalid("kind", $"'{job.Kind}' is not a kind of job: use {string.Join(" or ", kinds.Select(k => k.Kind))}.");
         if (job.Request.ValueKind != JsonValueKind.Object)
-            throw WireException.BadRequest("'request' is missing: give it a chat completion request.", "request", "missing_required_parameter");
+            throw WireException.BadRequest($"'request' is missing: give it {kind.Takes}.", "request", "missing_required_parameter");
         if (job.Priority is < 0 or > JobSpec.MaxPriority)
             throw Invalid("priority", $"'priority' must be between 0 and {JobSpec.MaxPriority}; lower runs first.");
         if (job.MaxTries is < 1 or > MaxTries)
@@ -92,12 +91,7 @@ internal static class JobEndpoints
             throw Invalid("deadline", "'deadline' must be in the future and after 'run_at'.");
         var payload = JsonSerializer.SerializeToUtf8Bytes(job.Request);
         // What would fail for certain is refused now, while its sender is still listening.
-        using var request = ChatRequest.Parse(payload);
-        var route = catalog.Route(request.Model);
-        if (route.Count == 0 || !caller.Entitlements.AllowsModel(request.Model))
-            throw WireException.ModelNotFound(request.Model);
-        if (route.All(t => t.Model.SunsetAt <= now))
-            throw WireException.ModelRetired(request.Model, route[0].Model.SunsetAt!.Value, route[0].Model.Replacement);
+        kind.Check(payload, caller);
         return new JobSpec(job.Kind, payload)
         {
             Priority = (short)(job.Priority ?? 5),

@@ -2,8 +2,7 @@ using AiAspire.Api.Chat;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
-using AiAspire.Core.Models;
-using AiAspire.Core.Wire;
+using AiAspire.Core.Chat;
 
 namespace AiAspire.Api.Moderations;
 
@@ -23,9 +22,6 @@ internal static class ModerationEndpoints
             .ClaimsKeyItself()
             .WithTags("Moderations");
 
-    private static Task ModerateAsync(HttpContext http, ModelCalls calls, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
-    {
-        var offered = catalog.OfferedAt(time.GetUtcNow()).Where(m => m.Value.Model.Kind == ModelKind.Moderation && caller.Value.Entitlements.AllowsModel(m.Key) && prices.Find(m.Value) is not null);
-        return calls.RunAsync(http, "POST /v1/moderations", DefaultFeature, body => ModerationRequest.Parse(body, offered.Select(m => m.Key).FirstOrDefault()));
-    }
+    private static Task ModerateAsync(HttpContext http, ModelCalls calls, RequestCaller caller, RequestParser parser)
+        => calls.RunAsync(http, "POST /v1/moderations", DefaultFeature, body => parser.ParseModeration(body, caller.Value));
 }

@@ -60,6 +60,7 @@ public static class AuditActions
     public const string UsersRead = "users.read";
     public const string DeadLettersRead = "dead_letters.read";
     public const string JobsRedriven = "jobs.redriven";
+    public const string FileDeleted = "file.deleted";
     public const string TierChanged = "tier.changed";
     public const string CacheForgotten = "cache.forgotten";
     public const string BudgetChanged = "budget.changed";

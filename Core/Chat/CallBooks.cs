@@ -62,7 +62,7 @@ public sealed partial class CallBooks : ICallBooks
     {
         var (outcome, charged, also) = end;
         var settled = new SettledCall(call, outcome, call.EndedAt ??= _time.GetUtcNow(), _time.GetElapsedTime(call.StartTimestamp), charged);
-        var entry = new Entry(settled, charged && call.Request is ChatRequest chat ? new NewMessages(call, chat.Messages, cipher, _time) : null);
+        var entry = new Entry(settled, charged && call is { Request: ChatRequest chat, ConversationId: not null } ? new NewMessages(call, chat.Messages, cipher, _time) : null);
         var (started, pause) = (_time.GetTimestamp(), TimeSpan.FromMilliseconds(50));
         for (var attempt = 1; ; attempt++)
         {

@@ -1,6 +1,6 @@
 using AiAspire.Core.Data;
-using AiAspire.Core.Encryption;
 using AiAspire.Core.Jobs;
+using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using Npgsql;
@@ -11,19 +11,24 @@ namespace AiAspire.Core.Chat;
 /// A chat completion as a job: the same pipeline, the same ledger. Its end is part of the settling transaction, so a worker whose lease was
 /// lost neither stores a result nor charges. A streamed request's tokens go to the job's listeners as they come.
 /// </summary>
-public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, UserKeys userKeys, TimeProvider time) : IJobHandler
+public sealed class ChatJob(ChatPipeline pipeline, JobCalls calls, ModelCatalog catalog, TimeProvider time) : IJobKind
 {
     public const string JobKind = "chat.completion";
 
-    // Told when the provider itself is overloaded, and not a limit of the caller's.
-    private static readonly string[] Overloaded = ["provider_rate_limited", "provider_unavailable"];
-
     public string Kind => JobKind;
+
+    public string Takes => "a chat completion request";
+
+    public void Check(ReadOnlyMemory<byte> request, Caller caller)
+    {
+        using var chat = ChatRequest.Parse(request);
+        JobCalls.CheckModel(catalog, chat.Model, caller, time.GetUtcNow());
+    }
 
     public async Task<JobEnd?> RunAsync(JobRun run, CancellationToken cancellationToken)
     {
         var job = run.Job;
-        var cipher = await CipherAsync(job, cancellationToken);
+        var cipher = await calls.CipherAsync(job, cancellationToken);
         using var request = ChatRequest.Parse(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)));
         var answer = new Answer();
         ChatCall? call = null;
@@ -31,7 +36,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         {
             // A repeat of the job is another request to the ledger; only the one that ends the job is charged.
             RequestId = time.NewId(),
-            Caller = await CallerAsync(job, cancellationToken),
+            Caller = await calls.CallerAsync(job, cancellationToken),
             Request = request,
             Purpose = CallPurpose.Job,
             Feature = "jobs",
@@ -51,7 +56,7 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         }
         catch (WireException e)
         {
-            throw Outcome(e);
+            throw JobCalls.Outcome(e);
         }
         catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
         {
@@ -65,19 +70,6 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         }
     }
 
-    /// <summary>As the user stands today: who was suspended after queueing gets nothing more done.</summary>
-    private async Task<Caller> CallerAsync(ClaimedJob job, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await callers.FromIdsAsync(job.TenantId, job.UserId, cancellationToken);
-        }
-        catch (IdentityException e)
-        {
-            throw new JobFailedException(e.Code, e.Message, e);
-        }
-    }
-
     private static async ValueTask TakeAsync(JobRun run, ChatRequest request, Answer answer, ChatEvent reply)
     {
         answer.Add(reply);
@@ -86,26 +78,6 @@ public sealed class ChatJob(ChatPipeline pipeline, CallerDirectory callers, User
         // Usage is always asked for and comes last: what follows is the settlement, which takes the rest of the events with it.
         if (reply.Kind == ChatEventKind.UsageChunk)
             await run.Events.CloseAsync();
-    }
-
-    private static Exception Outcome(WireException e) => e.Status switch
-    {
-        // A wait that is nobody's fault: limits, an overloaded provider, a kill switch.
-        429 or 503 => new JobRetryException(e.Code ?? "unavailable", e.RetryAfter, countsAsTry: false, e) { Throttled = Overloaded.Contains(e.Code, StringComparer.Ordinal) },
-        >= 500 => new JobRetryException(e.Code ?? "failed", e.RetryAfter, countsAsTry: true, e),
-        _ => new JobFailedException(e.Code ?? e.Type, e.Message, e),
-    };
-
-    private async Task<ContentCipher> CipherAsync(ClaimedJob job, CancellationToken cancellationToken)
-    {
-        try
-        {
-            return await userKeys.GetAsync(job.TenantId, job.UserId, cancellationToken);
-        }
-        catch (UserKeyDestroyedException e)
-        {
-            throw new JobFailedException("user_erased", "The user was erased, and with them what was to be done.", e);
-        }
     }
 
     /// <summary>The reply as one completion, however it came.</summary>

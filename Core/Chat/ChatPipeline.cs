@@ -1,4 +1,5 @@
 using AiAspire.Core.Caching;
+using AiAspire.Core.Jobs;
 using AiAspire.Core.Limits;
 using AiAspire.Core.Models;
 using AiAspire.Core.Rollouts;
@@ -53,6 +54,11 @@ public static class ChatRegistration
         services.AddSingleton<ICallBooks, CallBooks>();
         services.AddSingleton<SettleStep>();
         services.AddSingleton<ChatPipeline>();
+        services.AddSingleton<RequestParser>();
         return services;
     }
+
+    /// <summary>The kinds of jobs that run the pipeline; the queue itself is the host's to register.</summary>
+    public static IServiceCollection AddCallJobs(this IServiceCollection services)
+        => services.AddSingleton<JobCalls>().AddJobKind<ChatJob>().AddJobKind<EmbeddingsJob>();
 }

@@ -5,7 +5,9 @@ namespace AiAspire.Core.Conversations;
 
 /// <param name="Conversations">That the next run deletes.</param>
 /// <param name="Jobs">Finished jobs with their results, the same.</param>
-public sealed record ExpiredOfTenant(Guid TenantId, int RetentionDays, long Conversations, long Jobs);
+/// <param name="Files">Files, the same.</param>
+/// <param name="Batches">Batches, the same.</param>
+public sealed record ExpiredOfTenant(Guid TenantId, int RetentionDays, long Conversations, long Jobs, long Files, long Batches);
 
 /// <summary>Deletes conversations whose last message is older than their tenant's retention.</summary>
 public sealed class Retention(TenantSessions sessions)
@@ -41,8 +43,8 @@ public sealed class Retention(TenantSessions sessions)
     {
         var expired = new List<ExpiredOfTenant>();
         await sessions.CallFunctionAsync(
-            "SELECT tenant_id, retention_days, conversations, jobs FROM aiaspire.expired_by_retention()",
-            row => expired.Add(new ExpiredOfTenant(row.GetGuid(0), row.GetInt32(1), row.GetInt64(2), row.GetInt64(3))),
+            "SELECT tenant_id, retention_days, conversations, jobs, files, batches FROM aiaspire.expired_by_retention()",
+            row => expired.Add(new ExpiredOfTenant(row.GetGuid(0), row.GetInt32(1), row.GetInt64(2), row.GetInt64(3), row.GetInt64(4), row.GetInt64(5))),
             cancellationToken);
         return expired;
     }

@@ -1,6 +1,9 @@
+using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+
 namespace AiAspire.Core.Jobs;
 
-/// <summary>Runs one kind of job. A new kind is a class and a registration.</summary>
+/// <summary>Runs one kind of job. A new kind is a class and a registration (<see cref="JobsRegistration.AddJobKind"/>).</summary>
 public interface IJobHandler
 {
     string Kind { get; }
@@ -15,8 +18,20 @@ public interface IJobHandler
     /// </returns>
     /// <exception cref="JobRetryException">To be tried again.</exception>
     /// <exception cref="JobFailedException">Never to be tried again.</exception>
+    /// <exception cref="JobYieldException">To go on later.</exception>
     /// <exception cref="LeaseLostException">Someone else has the job.</exception>
     Task<JobEnd?> RunAsync(JobRun run, CancellationToken cancellationToken);
+}
+
+/// <summary>A kind of job that callers may queue by name.</summary>
+public interface IJobKind : IJobHandler
+{
+    /// <summary>What the job's request is, for people.</summary>
+    string Takes { get; }
+
+    /// <summary>Refuses what would fail for certain, while its sender is still listening.</summary>
+    /// <exception cref="WireException">Naming what is at fault.</exception>
+    void Check(ReadOnlyMemory<byte> request, Caller caller);
 }
 
 /// <summary>One start of a job, as its handler sees it.</summary>
@@ -45,6 +60,12 @@ public sealed class JobRetryException(string code, TimeSpan? delay, bool countsA
 
     /// <summary>What the job needs is overloaded: this worker takes fewer jobs for a while.</summary>
     public bool Throttled { get; init; }
+}
+
+/// <summary>Nothing went wrong, and there is more to do: others get their turn, and the job goes on after the delay.</summary>
+public sealed class JobYieldException(TimeSpan delay) : Exception("The job goes on later.")
+{
+    public TimeSpan Delay { get; } = delay;
 }
 
 /// <summary>The job can never be done as it was asked.</summary>

@@ -47,6 +47,9 @@ public sealed class Job : IUserOwned
     /// <summary>After this the job fails instead of running.</summary>
     public DateTimeOffset? Deadline { get; init; }
 
+    /// <summary>The larger work that this job does a part of. Whoever queued that work does not see such jobs, and is not told of their ends.</summary>
+    public Guid? PartOf { get; init; }
+
     /// <summary>Of the user's jobs that wait or run, one may have it.</summary>
     public string? UniqueKey { get; init; }
 
@@ -106,6 +109,8 @@ public sealed class FinishedJob : IUserOwned
     public required string Kind { get; init; }
 
     public JobState State { get; init; }
+
+    public Guid? PartOf { get; init; }
 
     public short Priority { get; init; }
 
@@ -182,6 +187,7 @@ internal sealed class JobModel : IEntityTypeConfiguration<Job>, IEntityTypeConfi
         builder.ToTable("jobs").HasKey(j => new { j.TenantId, j.UserId, j.JobId });
         builder.Property(j => j.MaxCost).HasColumnType(Dollars);
         builder.HasIndex(j => new { j.TenantId, j.UserId, j.UniqueKey }).IsUnique().HasFilter("unique_key IS NOT NULL");
+        builder.HasIndex(j => new { j.TenantId, j.UserId, j.PartOf }).HasFilter("part_of IS NOT NULL");
         // For the claim, one index to each state, so that each is as small as what is in that state.
         builder.HasIndex(j => new { j.TenantId, j.Priority, j.AvailableAt }).HasFilter("state = 'Queued'");
         builder.HasIndex(j => j.TenantId).HasFilter("state = 'Running'");

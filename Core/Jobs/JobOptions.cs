@@ -11,6 +11,10 @@ public sealed class JobOptions
     [Range(1024, 1 << 28)]
     public int MaxPayloadBytes { get; init; } = 1024 * 1024;
 
+    /// <summary>Bytes of a job's result before encryption. Default 64 MiB.</summary>
+    [Range(1024, 1 << 30)]
+    public int MaxResultBytes { get; init; } = 64 * 1024 * 1024;
+
     /// <summary>Hours after its start time at which a job without a deadline of its own fails instead of running. Default 24.</summary>
     [Range(0.01, 24 * 365)]
     public double DeadlineHours { get; init; } = 24;

@@ -19,10 +19,11 @@ public sealed class JobQueue(
     private const string InsertSql =
         """
         INSERT INTO aiaspire.jobs (tenant_id, user_id, trace_parent, created_at, job_id, kind, state, priority, available_at, deadline, unique_key, max_tries,
-            max_cost, payload, tries, failures, snoozes, lost_leases, cancel_requested)
+            max_cost, payload, part_of, tries, failures, snoozes, lost_leases, cancel_requested)
         SELECT $1, $2, $3, $4, id, kind, CASE WHEN run_at > now() THEN 'Scheduled' ELSE 'Queued' END, priority, run_at, deadline, unique_key, max_tries,
-            max_cost, payload, 0, 0, 0, 0, false
-        FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13) AS added(id, kind, priority, run_at, deadline, unique_key, max_tries, max_cost, payload)
+            max_cost, payload, part_of, 0, 0, 0, 0, false
+        FROM unnest($5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            AS added(id, kind, priority, run_at, deadline, unique_key, max_tries, max_cost, payload, part_of)
         """;
 
     /// <summary>The completion, which raises when the lease is lost and so undoes the transaction it stands in.</summary>
@@ -70,12 +71,28 @@ public sealed class JobQueue(
     public async Task<IReadOnlyList<Guid>> EnqueueManyAsync(TenantSession session, IReadOnlyList<JobSpec> specs, CancellationToken cancellationToken)
     {
         var batch = new TenantBatch();
-        var ids = new List<Guid>(specs.Count);
-        foreach (var chunk in specs.Chunk(MaxBatch))
-            ids.AddRange(await AddInsertAsync(batch, session.Scope, chunk, cancellationToken));
+        var ids = await AddAsync(batch, session.Scope, specs, cancellationToken);
         await session.ExecuteAsync(batch, cancellationToken);
         Told(specs);
         return ids;
+    }
+
+    /// <summary>Adds many jobs of one user to a transaction; call <see cref="Told"/> when it is committed.</summary>
+    /// <exception cref="WireException">413: a payload is too large.</exception>
+    public async Task<IReadOnlyList<Guid>> AddAsync(TenantBatch batch, TenantScope scope, IReadOnlyList<JobSpec> specs, CancellationToken cancellationToken)
+    {
+        var ids = new List<Guid>(specs.Count);
+        foreach (var chunk in specs.Chunk(MaxBatch))
+            ids.AddRange(await AddInsertAsync(batch, scope, chunk, cancellationToken));
+        return ids;
+    }
+
+    /// <summary>Wakes workers, and counts.</summary>
+    public void Told(IReadOnlyList<JobSpec> specs)
+    {
+        notifier.JobsWait();
+        foreach (var kind in specs.CountBy(s => s.Kind))
+            metrics.Enqueued(kind.Key, kind.Value);
     }
 
     /// <summary>
@@ -113,7 +130,11 @@ public sealed class JobQueue(
         Parameter.Of(end.ErrorMessage),
         Parameter.Of(end.Cost));
 
-    /// <summary>Whether an exception of a settling transaction says that the lease was lost (raised by <c>finish_job</c>).</summary>
+    /// <summary>Lets a transaction of a run count only while the run has its lease, and keeps others from taking the job until it is over.</summary>
+    public static void AddHold(TenantBatch batch, ClaimedJob job) => batch.Add(
+        "SELECT aiaspire.hold_job($1, $2, $3, $4)", Parameter.Of(job.TenantId), Parameter.Of(job.UserId), Parameter.Of(job.JobId), Parameter.Of(job.LeaseToken));
+
+    /// <summary>Whether an exception of a settling transaction says that the lease was lost (raised by <c>finish_job</c> and <c>hold_job</c>).</summary>
     public static bool IsLeaseLost(PostgresException exception) => exception.SqlState == "AI001";
 
     private async Task<Guid[]> AddInsertAsync(TenantBatch batch, TenantScope scope, IReadOnlyList<JobSpec> specs, CancellationToken cancellationToken)
@@ -139,7 +160,8 @@ public sealed class JobQueue(
             Column(s => s.UniqueKey),
             Column(s => s.MaxTries ?? options.Value.MaxTries),
             Column(s => s.MaxCost),
-            Parameter.Of(specs.Select((s, i) => cipher.Encrypt(s.Payload.Span, ClaimedJob.PayloadPlace(ids[i]))).ToArray()));
+            Parameter.Of(specs.Select((s, i) => cipher.Encrypt(s.Payload.Span, ClaimedJob.PayloadPlace(ids[i]))).ToArray()),
+            Column(s => s.PartOf));
         return ids;
 
         NpgsqlParameter Column<T>(Func<JobSpec, T> value) => Parameter.Of(specs.Select(value).ToArray());
@@ -165,13 +187,6 @@ public sealed class JobQueue(
         };
         await session.QueryAsync(query, row => found = row.GetGuid(0), cancellationToken);
         return found;
-    }
-
-    private void Told(IReadOnlyList<JobSpec> specs)
-    {
-        notifier.JobsWait();
-        foreach (var kind in specs.CountBy(s => s.Kind))
-            metrics.Enqueued(kind.Key, kind.Value);
     }
 
     private static Guid UserOf(TenantScope scope) => scope.UserId ?? throw new InvalidOperationException("A job belongs to a user.");

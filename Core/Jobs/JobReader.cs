@@ -64,11 +64,11 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
         var userId = session.Scope.UserId;
         return session.RunAsync(
             async (db, token) =>
-                await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId)).SingleOrDefaultAsync(token)
+                await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token)
                 // In this order, for a job goes from the one to the other and never is in neither.
-                ?? await Finished(db.FinishedJobs.Where(j => j.UserId == userId && j.JobId == jobId)).SingleOrDefaultAsync(token)
+                ?? await Finished(db.FinishedJobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token)
                 // …but for a redriven one, which goes back.
-                ?? await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId)).SingleOrDefaultAsync(token),
+                ?? await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token),
             cancellationToken);
     }
 
@@ -85,13 +85,13 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
             {
                 // Ids are UUIDv7: their order is the order of creation.
                 var waiting = await Waiting(db.Jobs
-                        .Where(j => j.UserId == userId && (after == null || j.JobId < after)
+                        .Where(j => j.UserId == userId && j.PartOf == null && (after == null || j.JobId < after)
                             && (state == null || j.State == state || (state == JobState.Queued && j.State == JobState.Scheduled)))
                         .OrderByDescending(j => j.JobId)
                         .Take(take))
                     .ToListAsync(token);
                 var finished = await Finished(db.FinishedJobs
-                        .Where(j => j.UserId == userId && (after == null || j.JobId < after) && (state == null || j.State == state))
+                        .Where(j => j.UserId == userId && j.PartOf == null && (after == null || j.JobId < after) && (state == null || j.State == state))
                         .OrderByDescending(j => j.JobId)
                         .Take(take))
                     .ToListAsync(token);

@@ -4,8 +4,8 @@ using Microsoft.Extensions.Options;
 namespace AiAspire.Core.Jobs;
 
 /// <summary>
-/// Deletes what is kept of jobs for a time only: events after <see cref="JobOptions.EventHours"/>, finished jobs with their results after the
-/// tenant's retention. In short transactions that skip what another worker is deleting.
+/// Deletes what is kept of jobs for a time only: events after <see cref="JobOptions.EventHours"/>, finished jobs with their results, and parts of
+/// works that came to nothing, after the tenant's retention. In short transactions that skip what another worker is deleting.
 /// </summary>
 public sealed class JobRetention(TenantSessions sessions, IOptions<JobOptions> options)
 {
@@ -15,7 +15,8 @@ public sealed class JobRetention(TenantSessions sessions, IOptions<JobOptions> o
     public async Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
     {
         var kept = TimeSpan.FromHours(options.Value.EventHours);
-        return await RepeatAsync("SELECT aiaspire.delete_expired_job_events($1, $2)", kept) + await RepeatAsync("SELECT aiaspire.delete_expired_jobs($1)", null);
+        return await RepeatAsync("SELECT aiaspire.delete_expired_job_events($1, $2)", kept) + await RepeatAsync("SELECT aiaspire.delete_expired_jobs($1)", null)
+            + await RepeatAsync("SELECT aiaspire.delete_expired_job_parts($1)", null);
 
         async Task<long> RepeatAsync(string sql, TimeSpan? age)
         {

@@ -20,6 +20,9 @@ public sealed record JobSpec(string Kind, ReadOnlyMemory<byte> Payload)
     /// <summary>While a job of the user with this key waits or runs, no other is queued.</summary>
     public string? UniqueKey { get; init; }
 
+    /// <summary>The larger work that it does a part of.</summary>
+    public Guid? PartOf { get; init; }
+
     /// <summary>Null: <see cref="JobOptions.MaxTries"/>.</summary>
     public int? MaxTries { get; init; }
 

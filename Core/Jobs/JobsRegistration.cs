@@ -23,6 +23,14 @@ public static class JobsRegistration
             .AddSingleton<JobEventLogs>()
             .AddSingleton<JobRetention>();
     }
+
+    /// <summary>A kind of job that callers may queue.</summary>
+    public static IServiceCollection AddJobKind<T>(this IServiceCollection services)
+        where T : class, IJobKind
+        => services
+            .AddSingleton<T>()
+            .AddSingleton<IJobKind>(provider => provider.GetRequiredService<T>())
+            .AddSingleton<IJobHandler>(provider => provider.GetRequiredService<T>());
 }
 
 /// <summary>Opens the event log of each run.</summary>

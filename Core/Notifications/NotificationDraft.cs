@@ -32,13 +32,25 @@ public static class NotificationTopics
     /// <summary>A job was cancelled.</summary>
     public const string JobCancelled = "job.cancelled";
 
+    /// <summary>A user's batch ran to its end. Told like the ends of jobs.</summary>
+    public const string BatchCompleted = "batch.completed";
+
+    /// <summary>A batch could not begin.</summary>
+    public const string BatchFailed = "batch.failed";
+
+    /// <summary>A batch's time was over before it was done.</summary>
+    public const string BatchExpired = "batch.expired";
+
+    /// <summary>A batch was cancelled.</summary>
+    public const string BatchCancelled = "batch.cancelled";
+
     /// <summary>Sent on request, to try the settings.</summary>
     public const string Test = "test";
 
     public static IReadOnlyList<string> All { get; } = [Budget, Limit, Incident, Rollout, Moderation, Keys, Test];
 
     /// <summary>What a webhook can ask for.</summary>
-    public static IReadOnlyList<string> OfWebhooks { get; } = [.. All, JobCompleted, JobFailed, JobCancelled];
+    public static IReadOnlyList<string> OfWebhooks { get; } = [.. All, JobCompleted, JobFailed, JobCancelled, BatchCompleted, BatchFailed, BatchExpired, BatchCancelled];
 }
 
 /// <summary>What is to be told to the recipients of the session's tenant.</summary>

@@ -16,6 +16,8 @@ ALTER TABLE aiaspire.job_events SET (autovacuum_vacuum_scale_factor = 0.05, auto
 -- A result is encrypted and will not get smaller.
 ALTER TABLE aiaspire.jobs ALTER COLUMN payload SET STORAGE EXTERNAL;
 ALTER TABLE aiaspire.job_events ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE aiaspire.job_parts ALTER COLUMN data SET STORAGE EXTERNAL;
+ALTER TABLE aiaspire.file_chunks ALTER COLUMN data SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history (tenant_id, job_id) WHERE state = 'Failed';
 
 -- Workers serve all tenants. A claim goes round the ring of tenants that have ready jobs, from where this worker's last one ended, and takes from
@@ -140,12 +142,12 @@ BEGIN
             AS g (tenant, usr, job, lease, state, result, code, message, cost)
     ), done AS (
         DELETE FROM aiaspire.jobs j USING given g
-        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease
+        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
         RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
     ), kept AS (
-        INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+        INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
             error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
+        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
             CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
         FROM done d
         RETURNING job_history.lease_token
@@ -171,9 +173,9 @@ BEGIN
         WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease
         RETURNING j.*
     )
-    INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
+    INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
         error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-    SELECT d.tenant_id, d.user_id, d.job_id, d.kind, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, p_cost,
+    SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, p_cost,
         CASE p_state WHEN 'Failed' THEN d.payload END, p_result, p_error_code, p_error_message, d.trace_parent, p_lease, d.created_at, d.started_at, clock_timestamp()
     FROM done d;
     -- Also when the commit's answer was lost and the transaction comes again.
@@ -182,6 +184,38 @@ BEGIN
         WHERE h.tenant_id = p_tenant AND h.user_id = p_user AND h.job_id = p_job AND h.lease_token = p_lease AND h.state = p_state)
     THEN
         RAISE EXCEPTION 'the lease of job % is lost', p_job USING ERRCODE = 'AI001';
+    END IF;
+END
+$$;
+
+-- Lets the rest of the transaction count only while its run has the lease, and keeps claims from the job until it is over. Heartbeats
+-- change no key and pass.
+CREATE OR REPLACE FUNCTION aiaspire.hold_job(p_tenant uuid, p_user uuid, p_job uuid, p_lease uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM FROM aiaspire.jobs j
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job USING ERRCODE = 'AI001';
+    END IF;
+END
+$$;
+
+-- What one call of a larger work brought, in the transaction that settles the call: once, by whoever has the lease.
+CREATE OR REPLACE FUNCTION aiaspire.keep_part(
+    p_tenant uuid, p_user uuid, p_job uuid, p_lease uuid, p_work uuid, p_part integer, p_request uuid, p_succeeded boolean, p_cost numeric, p_data bytea) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM aiaspire.hold_job(p_tenant, p_user, p_job, p_lease);
+    INSERT INTO aiaspire.job_parts (tenant_id, user_id, work_id, part, request_id, succeeded, cost, data, created_at)
+        VALUES (p_tenant, p_user, p_work, p_part, p_request, p_succeeded, p_cost, p_data, clock_timestamp())
+        ON CONFLICT DO NOTHING;
+    -- Also when the commit's answer was lost and the transaction comes again.
+    IF NOT FOUND AND NOT EXISTS (
+        SELECT FROM aiaspire.job_parts d
+        WHERE d.tenant_id = p_tenant AND d.user_id = p_user AND d.work_id = p_work AND d.part = p_part AND d.request_id = p_request)
+    THEN
+        RAISE EXCEPTION 'part % of % is there already', p_part, p_work USING ERRCODE = 'AI003';
     END IF;
 END
 $$;
@@ -226,7 +260,8 @@ BEGIN
             f.finished_at
         FROM finished f
         CROSS JOIN LATERAL (SELECT CASE f.state WHEN 'Succeeded' THEN 'job.completed' WHEN 'Failed' THEN 'job.failed' ELSE 'job.cancelled' END) AS t (topic)
-        WHERE EXISTS (SELECT FROM aiaspire.notification_webhooks w WHERE w.tenant_id = f.tenant_id AND t.topic = ANY (w.topics))
+        -- What does a part of a larger work ends with it.
+        WHERE f.part_of IS NULL AND EXISTS (SELECT FROM aiaspire.notification_webhooks w WHERE w.tenant_id = f.tenant_id AND t.topic = ANY (w.topics))
         ON CONFLICT (tenant_id, dedup_key) DO NOTHING
         RETURNING tenant_id, notification_id, topic, created_at
     )
@@ -245,7 +280,7 @@ CREATE OR REPLACE FUNCTION aiaspire.cancel_job(p_tenant uuid, p_user uuid, p_job
 BEGIN
     WITH gone AS (
         DELETE FROM aiaspire.jobs j
-        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.state IN ('Queued', 'Scheduled')
+        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.part_of IS NULL AND j.state IN ('Queued', 'Scheduled')
         RETURNING j.*
     )
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost,
@@ -257,11 +292,11 @@ BEGIN
         RETURN 'Cancelled';
     END IF;
     UPDATE aiaspire.jobs j SET cancel_requested = true
-    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job;
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.part_of IS NULL;
     IF FOUND THEN
         RETURN 'Running';
     END IF;
-    RETURN (SELECT h.state FROM aiaspire.job_history h WHERE h.tenant_id = p_tenant AND h.user_id = p_user AND h.job_id = p_job);
+    RETURN (SELECT h.state FROM aiaspire.job_history h WHERE h.tenant_id = p_tenant AND h.user_id = p_user AND h.job_id = p_job AND h.part_of IS NULL);
 END
 $$;
 
@@ -315,9 +350,9 @@ CREATE OR REPLACE FUNCTION aiaspire.redrive_dead_letters(p_job uuid, p_limit int
             WHERE h.tenant_id = c.tenant_id AND h.user_id = c.user_id AND h.job_id = c.job_id
             RETURNING h.*
         ), back AS (
-            INSERT INTO aiaspire.jobs (tenant_id, user_id, job_id, kind, state, priority, available_at, deadline, tries, failures, snoozes, lost_leases, max_tries,
+            INSERT INTO aiaspire.jobs (tenant_id, user_id, job_id, kind, part_of, state, priority, available_at, deadline, tries, failures, snoozes, lost_leases, max_tries,
                 max_cost, cancel_requested, payload, trace_parent, created_at)
-            SELECT g.tenant_id, g.user_id, g.job_id, g.kind, 'Queued', g.priority, clock_timestamp(), clock_timestamp() + p_deadline, g.tries, 0, 0, 0, g.max_tries,
+            SELECT g.tenant_id, g.user_id, g.job_id, g.kind, g.part_of, 'Queued', g.priority, clock_timestamp(), clock_timestamp() + p_deadline, g.tries, 0, 0, 0, g.max_tries,
                 g.max_cost, false, g.payload, g.trace_parent, g.created_at
             FROM gone g
             RETURNING 1
@@ -353,6 +388,84 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_jobs(p_limit integer) RETURNS
         ), gone AS (
             DELETE FROM aiaspire.job_history h USING expired x
             WHERE h.tenant_id = x.tenant_id AND h.user_id = x.user_id AND h.job_id = x.job_id
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
+-- Parts are used up by the work that they belong to; those of a work that came to nothing go after the tenant's retention.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_job_parts(p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT d.tenant_id, d.user_id, d.work_id, d.part FROM aiaspire.tenants t
+            JOIN aiaspire.job_parts d ON d.tenant_id = t.tenant_id AND d.created_at < now() - make_interval(days => t.retention_days)
+            LIMIT p_limit FOR UPDATE OF d SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.job_parts d USING expired x
+            WHERE d.tenant_id = x.tenant_id AND d.user_id = x.user_id AND d.work_id = x.work_id AND d.part = x.part
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
+-- The end of a batch is told like that of a job: by the statement that ends it, ids and figures only.
+CREATE OR REPLACE FUNCTION aiaspire.tell_finished_batch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    v_topic text := 'batch.' || lower(NEW.state);
+    v_id text := 'batch_' || replace(NEW.batch_id::text, '-', '');
+BEGIN
+    WITH told AS (
+        INSERT INTO aiaspire.notifications (tenant_id, notification_id, dedup_key, topic, subject, text, data, created_at)
+        SELECT NEW.tenant_id, gen_random_uuid(), format('batch:%s', NEW.batch_id), v_topic, format('Batch %s: %s', v_id, lower(NEW.state)),
+            format('The batch %s is over: %s.', v_id, lower(NEW.state)),
+            jsonb_build_object('id', v_id, 'status', lower(NEW.state), 'total', NEW.total, 'completed', NEW.completed, 'failed', NEW.failed, 'cost_usd', NEW.cost),
+            clock_timestamp()
+        WHERE EXISTS (SELECT FROM aiaspire.notification_webhooks w WHERE w.tenant_id = NEW.tenant_id AND v_topic = ANY (w.topics))
+        ON CONFLICT (tenant_id, dedup_key) DO NOTHING
+        RETURNING tenant_id, notification_id, topic, created_at
+    )
+    INSERT INTO aiaspire.notification_deliveries (tenant_id, delivery_id, notification_id, channel, target, state, tries, available_at)
+    SELECT n.tenant_id, gen_random_uuid(), n.notification_id, 'webhook', w.webhook_id::text, 'Pending', 0, n.created_at
+    FROM told n JOIN aiaspire.notification_webhooks w ON w.tenant_id = n.tenant_id AND n.topic = ANY (w.topics);
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER tell_finished AFTER UPDATE OF state ON aiaspire.batches FOR EACH ROW
+    WHEN (NEW.state IN ('Completed', 'Failed', 'Expired', 'Cancelled') AND OLD.state <> NEW.state) EXECUTE FUNCTION aiaspire.tell_finished_batch();
+
+-- Files go when their time is over, or with their tenant's retention should that be shorter by now; what was never finished after six hours.
+-- The requests of a batch that is not over stay.
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_files(p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT f.tenant_id, f.user_id, f.file_id FROM aiaspire.tenants t
+            JOIN aiaspire.files f ON f.tenant_id = t.tenant_id
+                AND (f.expires_at <= now() OR f.created_at < now() - make_interval(days => t.retention_days)
+                    OR NOT f.is_ready AND f.created_at < now() - interval '6 hours')
+            WHERE NOT EXISTS (SELECT FROM aiaspire.batches b
+                WHERE b.tenant_id = f.tenant_id AND b.user_id = f.user_id AND b.input_file_id = f.file_id
+                  AND b.state IN ('Validating', 'InProgress', 'Finalizing', 'Cancelling'))
+            LIMIT p_limit FOR UPDATE OF f SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.files f USING expired x WHERE f.tenant_id = x.tenant_id AND f.user_id = x.user_id AND f.file_id = x.file_id
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone;
+    $$;
+
+CREATE OR REPLACE FUNCTION aiaspire.delete_expired_batches(p_limit integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        WITH expired AS (
+            SELECT b.tenant_id, b.user_id, b.batch_id FROM aiaspire.tenants t
+            JOIN aiaspire.batches b ON b.tenant_id = t.tenant_id AND b.created_at < now() - make_interval(days => t.retention_days)
+                AND b.state IN ('Completed', 'Failed', 'Expired', 'Cancelled')
+            LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
+        ), gone AS (
+            DELETE FROM aiaspire.batches b USING expired x WHERE b.tenant_id = x.tenant_id AND b.user_id = x.user_id AND b.batch_id = x.batch_id
             RETURNING 1
         )
         SELECT count(*) FROM gone;

@@ -130,7 +130,7 @@ DO $$
 DECLARE
     table_name text;
 BEGIN
-    FOREACH table_name IN ARRAY ARRAY['conversations', 'messages', 'feedback', 'jobs', 'idempotency_keys'] LOOP
+    FOREACH table_name IN ARRAY ARRAY['conversations', 'messages', 'feedback', 'jobs', 'job_parts', 'files', 'file_chunks', 'batches', 'idempotency_keys'] LOOP
         EXECUTE format(
             'CREATE POLICY own_rows ON aiaspire.%I TO aiaspire_app
                 USING (tenant_id = (SELECT aiaspire.tenant_id()) AND user_id = (SELECT aiaspire.user_id()))
@@ -242,6 +242,9 @@ CREATE POLICY functions_read ON aiaspire.tenants FOR SELECT TO aiaspire_function
 CREATE POLICY functions_all ON aiaspire.jobs TO aiaspire_functions USING (true) WITH CHECK (true);
 CREATE POLICY functions_all ON aiaspire.job_history TO aiaspire_functions USING (true) WITH CHECK (true);
 CREATE POLICY functions_expiry ON aiaspire.job_events TO aiaspire_functions USING (true);
+CREATE POLICY functions_retention ON aiaspire.job_parts TO aiaspire_functions USING (true);
+CREATE POLICY functions_retention ON aiaspire.files TO aiaspire_functions USING (true);
+CREATE POLICY functions_retention ON aiaspire.batches TO aiaspire_functions USING (true);
 CREATE POLICY functions_retention ON aiaspire.conversations TO aiaspire_functions USING (true);
 CREATE POLICY functions_retention ON aiaspire.messages TO aiaspire_functions USING (true);
 CREATE POLICY functions_expiry ON aiaspire.idempotency_keys TO aiaspire_functions USING (true);
@@ -251,6 +254,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.jobs TO aiaspire_functions;
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT SELECT, INSERT, UPDATE (finished_at), DELETE ON aiaspire.job_history TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, job_id, sequence, created_at), UPDATE (created_at), DELETE ON aiaspire.job_events TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, work_id, part, created_at), UPDATE (created_at), DELETE ON aiaspire.job_parts TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, file_id, is_ready, created_at, expires_at), UPDATE (expires_at), DELETE ON aiaspire.files TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, batch_id, input_file_id, state, created_at), UPDATE (created_at), DELETE ON aiaspire.batches TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_functions;
@@ -293,7 +299,8 @@ CREATE POLICY functions_read ON aiaspire.notifications FOR SELECT TO aiaspire_fu
 CREATE POLICY functions_retention ON aiaspire.notifications FOR DELETE TO aiaspire_functions USING (true);
 CREATE POLICY functions_read ON aiaspire.notification_webhooks FOR SELECT TO aiaspire_functions USING (true);
 CREATE POLICY functions_claim ON aiaspire.notification_deliveries TO aiaspire_functions USING (true) WITH CHECK (true);
-CREATE POLICY functions_jobs ON aiaspire.notifications FOR INSERT TO aiaspire_functions WITH CHECK (topic IN ('job.completed', 'job.failed', 'job.cancelled'));
+CREATE POLICY functions_jobs ON aiaspire.notifications FOR INSERT TO aiaspire_functions 
+    WITH CHECK (topic IN ('job.completed', 'job.failed', 'job.cancelled', 'batch.completed', 'batch.failed', 'batch.expired', 'batch.cancelled'));
 GRANT SELECT, INSERT, DELETE ON aiaspire.notifications TO aiaspire_functions;
 GRANT SELECT ON aiaspire.notification_webhooks TO aiaspire_functions;
 GRANT SELECT, INSERT, UPDATE (tries, available_at, lease_token) ON aiaspire.notification_deliveries TO aiaspire_functions;
@@ -353,18 +360,23 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_conversations(p_limit integer
     $$;
 
 -- What retention would delete now, without deleting it: counts by tenant.
-CREATE OR REPLACE FUNCTION aiaspire.expired_by_retention() RETURNS TABLE (tenant_id uuid, retention_days integer, conversations bigint, jobs bigint)
+CREATE OR REPLACE FUNCTION aiaspire.expired_by_retention() 
+    RETURNS TABLE (tenant_id uuid, retention_days integer, conversations bigint, jobs bigint, files bigint, batches bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
     AS $$
-        SELECT x.tenant_id, x.retention_days, x.conversations, x.jobs FROM (
+        SELECT x.tenant_id, x.retention_days, x.conversations, x.jobs, x.files, x.batches FROM (
             SELECT t.tenant_id, t.retention_days,
                 (SELECT count(*) FROM aiaspire.conversations c
                     WHERE c.tenant_id = t.tenant_id AND c.last_message_at < now() - make_interval(days => t.retention_days)) AS conversations,
                 (SELECT count(*) FROM aiaspire.job_history h
                     WHERE h.tenant_id = t.tenant_id AND h.job_id < aiaspire.least_id(now() - make_interval(days => t.retention_days))
-                      AND h.finished_at < now() - make_interval(days => t.retention_days)) AS jobs
+                      AND h.finished_at < now() - make_interval(days => t.retention_days)) AS jobs,
+                (SELECT count(*) FROM aiaspire.files f
+                    WHERE f.tenant_id = t.tenant_id AND (f.expires_at <= now() OR f.created_at < now() - make_interval(days => t.retention_days))) AS files,
+                (SELECT count(*) FROM aiaspire.batches b
+                    WHERE b.tenant_id = t.tenant_id AND b.created_at < now() - make_interval(days => t.retention_days)) AS batches
             FROM aiaspire.tenants t
-        ) x WHERE x.conversations > 0 OR x.jobs > 0 ORDER BY x.tenant_id;
+        ) x WHERE x.conversations > 0 OR x.jobs > 0 OR x.files > 0 OR x.batches > 0 ORDER BY x.tenant_id;
     $$;
 
 -- Answers are kept a day for their repeats; then they are of no use.
@@ -803,6 +815,10 @@ ALTER FUNCTION aiaspire.tenant_queue() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.redrive_dead_letters(uuid, integer, interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_job_events(interval, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_jobs(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_job_parts(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_files(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.delete_expired_batches(integer) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.tell_finished_batch() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.expired_by_retention() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.tell_finished_jobs() OWNER TO aiaspire_functions;
@@ -833,7 +849,10 @@ GRANT EXECUTE ON FUNCTION
     aiaspire.tenant_queue(),
     aiaspire.redrive_dead_letters(uuid, integer, interval),
     aiaspire.delete_expired_job_events(interval, integer),
-    aiaspire.delete_expired_jobs(integer)
+    aiaspire.delete_expired_jobs(integer),
+    aiaspire.delete_expired_job_parts(integer),
+    aiaspire.delete_expired_files(integer),
+    aiaspire.delete_expired_batches(integer)
     TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.expired_by_retention() TO aiaspire_app;
 -- With the owner's rights (partitions.sql says why).
@@ -844,6 +863,7 @@ GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 
 -- The queue's own functions stand in jobs.sql: those that a user's session calls run with its rights.
 GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, uuid, text, bytea, text, text, numeric),
+    aiaspire.hold_job(uuid, uuid, uuid, uuid), aiaspire.keep_part(uuid, uuid, uuid, uuid, uuid, integer, uuid, boolean, numeric, bytea),
     aiaspire.release_job(uuid, uuid, uuid, uuid, interval, integer, integer, text), aiaspire.cancel_job(uuid, uuid, uuid) TO aiaspire_app;
 
 -- Stores an answer with its effect. A key that was taken over meanwhile (its lease ended) undoes both.

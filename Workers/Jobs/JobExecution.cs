@@ -76,6 +76,13 @@ internal sealed partial class JobExecution(
         {
             return await StoppedAsync(running, e);
         }
+        catch (JobYieldException e)
+        {
+            concurrency.WentWell();
+            if (await leases.ReleaseAsync(job, e.Delay, failed: false, snoozed: false, errorCode: null, CancellationToken.None) == JobState.Cancelled)
+                notifier.JobIsOver(job.JobId);
+            return "yielded";
+        }
         catch (JobFailedException e)
         {
             LogFailed(logger, job.JobId, job.Kind, e);

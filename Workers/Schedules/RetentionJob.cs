@@ -1,12 +1,14 @@
 using System.Text.Json.Nodes;
+using AiAspire.Core.Batches;
 using AiAspire.Core.Conversations;
+using AiAspire.Core.Files;
 using Quartz;
 
 namespace AiAspire.Workers.Schedules;
 
-/// <summary>CONV-04: conversations past retention go. Once across replicas; a run that is cut goes on at the next firing.</summary>
+/// <summary>CONV-04: conversations, files and batches past retention go. Once across replicas; a run that is cut goes on at the next firing.</summary>
 [DisallowConcurrentExecution]
-internal sealed partial class RetentionJob(Retention retention, ILogger<RetentionJob> logger) : IJob
+internal sealed partial class RetentionJob(Retention retention, FileRetention files, BatchRetention batches, ILogger<RetentionJob> logger) : IJob
 {
     public static readonly JobKey Key = new("conversation-retention");
 
@@ -17,6 +19,8 @@ internal sealed partial class RetentionJob(Retention retention, ILogger<Retentio
             LogDeleted(logger, count, tenant);
         context.Result = new JsonObject
         {
+            ["files"] = await files.DeleteExpiredAsync(cancellationToken),
+            ["batches"] = await batches.DeleteExpiredAsync(cancellationToken),
             ["conversations"] = deleted.Values.Sum(),
             ["by_tenant"] = new JsonObject(deleted.Select(d => KeyValuePair.Create(d.Key.ToString(), (JsonNode?)d.Value))),
         };

@@ -1,5 +1,6 @@
 using System.Globalization;
 using AiAspire.Load;
+using AiAspire.Load.Batches;
 using AiAspire.Load.Crash;
 using AiAspire.Load.Fairness;
 using AiAspire.Load.Gateway;
@@ -7,6 +8,7 @@ using AiAspire.Load.Throughput;
 
 const string Usage = """
     dotnet run -c Release --project tests/Load -- VERB
+      batch            a batch of 10,000 lines with 1 % bad ones through the official OpenAI SDK, one of 3 workers killed every 10 s
       jobs-crash       10,000 jobs of 4 tenants, 3 workers of which one is killed every 5 s, 3 restarts of PostgreSQL, 1 in 10 provider calls failing
       jobs-fairness    the wait of one tenant's jobs, alone and beside another tenant's 10,000
       gateway-chaos    chat over 2 replicas of the Api while providers fail in every way, Redis, PostgreSQL and replicas are killed and callers leave
@@ -32,6 +34,8 @@ if (args.Length != 1 + (2 * new[] { jobs, rounds, minutes }.Count(static n => n 
 var time = TimeProvider.System;
 switch (args[0])
 {
+    case "batch":
+        return await new BatchLoad(jobs ?? 10_000, time, Say).RunAsync(stop.Token);
     case "jobs-crash":
         return await CrashAsync();
     case "gateway-chaos":

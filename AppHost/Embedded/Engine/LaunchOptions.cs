@@ -7,7 +7,7 @@ internal sealed class LaunchOptionsException(string message) : DistributedApplic
 internal sealed record LaunchOptions
 {
     private static readonly string[] Sections =
-        ["Aliases", "Api", "Caching", "ConnectionStrings", "Encryption", "Evaluations", "FeatureRoutes", "Idempotency", "Jobs", "Ledger", "Limits", "Logging", "Notifications",
+        ["Aliases", "Api", "Batches", "Caching", "ConnectionStrings", "Encryption", "Evaluations", "FeatureRoutes", "Files", "Idempotency", "Jobs", "Ledger", "Limits", "Logging", "Notifications",
          "Parameters", "Ports", "Postgres", "Providers", "Replicas", "Routing", "Schedules", "Startup", "Workers"];
 
     public const string Usage = """

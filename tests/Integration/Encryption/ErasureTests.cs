@@ -7,6 +7,7 @@ using AiAspire.AppHost;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Encryption;
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Batches;
 using Aspire.Hosting.Testing;
 using Npgsql;
 
@@ -130,6 +131,15 @@ public sealed class ErasureTests(RunningApplication application) : IDisposable
         await Wait.UntilAsync(
             "the job to end",
             async () => (await client.GetFromJsonAsync<JsonElement>($"/v1/jobs/{jobId}", Cancelled)).GetProperty("status").GetString() == "succeeded",
+            application,
+            "workers");
+        var line = new { custom_id = canary, method = "POST", url = "/v1/chat/completions", body = Wire.Chat(canary) };
+        var file = await client.UploadAsync(JsonSerializer.SerializeToUtf8Bytes(line));
+        using var batch = await client.PostAsJsonAsync("/v1/batches", new { input_file_id = file, endpoint = line.url, completion_window = "24h", metadata = new { canary } }, Cancelled);
+        var batchId = (await batch.JsonAsync()).GetProperty("id").GetString();
+        await Wait.UntilAsync(
+            "the batch to end",
+            async () => (await client.GetFromJsonAsync<JsonElement>($"/v1/batches/{batchId}", Cancelled)).GetProperty("status").GetString() == "completed",
             application,
             "workers");
         using var feedback = await client.PostAsJsonAsync(

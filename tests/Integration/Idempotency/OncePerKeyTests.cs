@@ -20,6 +20,7 @@ public sealed class OncePerKeyTests(RunningApplication application)
         ["/v1/admin/jobs/dead-letters/{id}/redrive"] = "what is redriven is no dead letter any more",
         ["/v1/admin/notifications/test"] = "a repeat is one more test, and that is what is asked for",
         ["/v1/admin/schedules/{name}/run"] = "while a run waits, asking again is asking for that one",
+        ["/v1/batches/{id}/cancel"] = "cancelling twice is cancelling",
         ["/v1/jobs/{id}/cancel"] = "cancelling twice is cancelling",
         ["/v1/audit/verify"] = "reads and computes; creates nothing",
     };

@@ -2,6 +2,7 @@ using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Batches;
 using Npgsql;
 
 namespace AiAspire.Integration.Isolation;
@@ -16,7 +17,7 @@ public sealed class LeakSweepTests(RunningApplication application)
     private const string Canary = "sweep-canary-93b1f";
 
     private static readonly string[] SweptTables =
-        ["tenants", "tiers", "users", "api_keys", "conversations", "messages", "feedback", "jobs", "job_history", "job_events", "idempotency_keys", "kill_switches"];
+        ["tenants", "tiers", "users", "api_keys", "conversations", "messages", "feedback", "jobs", "job_history", "job_events", "job_parts", "files", "file_chunks", "batches", "idempotency_keys", "kill_switches"];
 
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
@@ -86,7 +87,7 @@ public sealed class LeakSweepTests(RunningApplication application)
             request.Headers.TryAddWithoutValidation("Idempotency-Key", victim.IdempotencyKey);
             if (method != HttpMethod.Get)
             {
-                var body = new { id, request_id = id, user_id = id, tenant_id = id, name = "sweep", rating = 3, model = "sim-large", stream = false, messages = new[] { new { role = "user", content = "x" } }, request = Wire.Chat("x") };
+                var body = new { id, request_id = id, user_id = id, tenant_id = id, name = "sweep", rating = 3, model = "sim-large", stream = false, messages = new[] { new { role = "user", content = "x" } }, request = Wire.Chat("x"), input_file_id = id, endpoint = "/v1/chat/completions", completion_window = "24h" };
                 request.Content = new StringContent(JsonSerializer.Serialize(body), Encoding.UTF8, "application/json");
             }
 
@@ -102,9 +103,12 @@ public sealed class LeakSweepTests(RunningApplication application)
     {
         Assert.False(answer.Contains(Canary, StringComparison.OrdinalIgnoreCase), $"A's words: {where}");
         // A colleague knows the tenant they share.
-        foreach (var id in victim.Ids.Where(id => !echoed.Contains(id) && Guid.TryParse(id, out _) && id != victim.TenantId.ToString()))
+        foreach (var id in victim.Ids.Where(id => !echoed.Contains(id) && IsUnique(id) && id != victim.TenantId.ToString()))
             Assert.False(answer.Contains(id, StringComparison.OrdinalIgnoreCase), $"A's id {id}: {where}");
     }
+
+    /// <summary>A word such as a tenant's name may stand in any answer.</summary>
+    private static bool IsUnique(string id) => Guid.TryParse(id, out _) || id.StartsWith("file-", StringComparison.Ordinal) || id.StartsWith("batch_", StringComparison.Ordinal);
 
     private async Task<Victim> CreateVictimAsync()
     {
@@ -119,6 +123,15 @@ public sealed class LeakSweepTests(RunningApplication application)
             "the victim's job", async () => (await alice.GetStringAsync($"/v1/jobs/{jobId}", Cancelled)).Contains("succeeded", StringComparison.Ordinal), application, "workers");
         using var feedback = await alice.PostAsJsonAsync(
             "/v1/feedback", new { request_id = answer.Header("x-request-id"), rating = 4, comment = Canary }, Cancelled);
+        var line = new { custom_id = "sweep", method = "POST", url = "/v1/chat/completions", body = Wire.Chat($"say exactly: {Canary}") };
+        var fileId = await alice.UploadAsync(JsonSerializer.SerializeToUtf8Bytes(line));
+        using var batch = await alice.PostAsJsonAsync("/v1/batches", new { input_file_id = fileId, endpoint = line.url, completion_window = "24h", metadata = new { word = Canary } }, Cancelled);
+        var batchId = (await batch.JsonAsync()).GetProperty("id").GetString()!;
+        var outputId = await Wait.ForAsync(
+            "the victim's batch",
+            async () => (await alice.GetFromJsonAsync<JsonElement>($"/v1/batches/{batchId}", Cancelled)).GetProperty("output_file_id").GetString(),
+            application,
+            "workers");
         await using var database = await application.OpenSuperuserAsync();
         var tenantId = await database.ScalarAsync<Guid>("SELECT tenant_id FROM aiaspire.tenants WHERE slug = 'acme'");
         var userId = await database.ScalarAsync<Guid>("SELECT user_id FROM aiaspire.users WHERE external_id = 'alice' AND tenant_id = $1", tenantId);
@@ -129,7 +142,7 @@ public sealed class LeakSweepTests(RunningApplication application)
             key,
             [
                 answer.Header("x-aiaspire-conversation"), answer.Header("x-request-id"), jobId, (await feedback.JsonAsync()).GetProperty("id").GetString()!,
-                tenantId.ToString(), userId.ToString(), keyId.ToString(), "acme", "alice",
+                tenantId.ToString(), userId.ToString(), keyId.ToString(), fileId, outputId, batchId, "acme", "alice",
             ]);
     }
 
@@ -139,7 +152,7 @@ public sealed class LeakSweepTests(RunningApplication application)
         foreach (var table in SweptTables)
         {
             // The stranger of the same tenant leaves rows of their own there, so per-user tables are compared for the victim alone.
-            var owner = table is "conversations" or "messages" or "feedback" or "jobs" or "job_history" or "job_events" or "idempotency_keys"
+            var owner = table is "conversations" or "messages" or "feedback" or "jobs" or "job_history" or "job_events" or "job_parts" or "files" or "file_chunks" or "batches" or "idempotency_keys"
                 ? "AND user_id = (SELECT user_id FROM aiaspire.users u WHERE u.tenant_id = $1 AND u.external_id = 'alice')"
                 : "";
             rows[table] = await database.ScalarAsync<string>(

@@ -114,7 +114,7 @@ public sealed class ErrorWriterTests
     [InlineData("", false)]
     public void A_providers_error_is_passed_on_only_in_the_shape_that_sdks_read(string upstream, bool passed)
     {
-        var body = Encoding.UTF8.GetString(ErrorWriter.BodyOf(new WireException(400, "t", "ours", "ours") { UpstreamBody = Encoding.UTF8.GetBytes(upstream) }).Span);
+        var body = Encoding.UTF8.GetString(ErrorObject.BodyOf(new WireException(400, "t", "ours", "ours") { UpstreamBody = Encoding.UTF8.GetBytes(upstream) }).Span);
 
         Assert.Equal(passed, body == upstream);
         Assert.Equal(passed, !body.Contains("\"code\":\"ours\"", StringComparison.Ordinal));

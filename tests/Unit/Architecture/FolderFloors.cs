@@ -9,10 +9,10 @@ internal sealed class FolderFloors(string root)
         ["Data"],
         ["Tenancy", "Audit", "Encryption", "Notifications"],
         ["Wire", "Models"],
-        ["Providers", "Ledger", "Jobs", "Schedules"],
+        ["Providers", "Ledger", "Jobs", "Schedules", "Files"],
         ["Routing", "Limits", "Idempotency", "Caching", "Moderation", "Privacy", "Prompts", "Conversations", "Knowledge", "Rollouts", "Evaluation"],
         ["Chat"],
-        ["Incidents", "Readiness", "Analytics"],
+        ["Incidents", "Readiness", "Analytics", "Batches"],
     ];
 
     private static readonly Dictionary<(string From, string To), string> SameFloor = new()

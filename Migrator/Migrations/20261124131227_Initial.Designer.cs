@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124121410_Initial")]
+    [Migration("20261124131227_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -126,6 +126,99 @@ namespace AiAspire.Migrator.Migrations
                         .HasName("audit_heads_pkey");
 
                     b.ToTable("audit_heads", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Batches.Batch", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<Guid>("BatchId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("batch_id");
+
+                    b.Property<DateTimeOffset?>("CancellingAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("cancelling_at");
+
+                    b.Property<int?>("Completed")
+                        .HasColumnType("integer")
+                        .HasColumnName("completed");
+
+                    b.Property<decimal?>("Cost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("cost");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<string>("Endpoint")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("endpoint");
+
+                    b.Property<Guid?>("ErrorFileId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("error_file_id");
+
+                    b.Property<byte[]>("Errors")
+                        .HasColumnType("bytea")
+                        .HasColumnName("errors");
+
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("expires_at");
+
+                    b.Property<int?>("Failed")
+                        .HasColumnType("integer")
+                        .HasColumnName("failed");
+
+                    b.Property<DateTimeOffset?>("FinalizingAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finalizing_at");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<DateTimeOffset?>("InProgressAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("in_progress_at");
+
+                    b.Property<Guid>("InputFileId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("input_file_id");
+
+                    b.Property<byte[]>("Metadata")
+                        .HasColumnType("bytea")
+                        .HasColumnName("metadata");
+
+                    b.Property<Guid?>("OutputFileId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("output_file_id");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<int?>("Total")
+                        .HasColumnType("integer")
+                        .HasColumnName("total");
+
+                    b.HasKey("TenantId", "UserId", "BatchId")
+                        .HasName("batches_pkey");
+
+                    b.HasIndex("TenantId", "UserId", "InputFileId")
+                        .HasDatabaseName("batches_tenant_id_user_id_input_file_id_idx");
+
+                    b.ToTable("batches", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Conversations.Conversation", b =>
@@ -250,6 +343,81 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("messages", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Files.FileChunk", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<Guid>("FileId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("file_id");
+
+                    b.Property<long>("Start")
+                        .HasColumnType("bigint")
+                        .HasColumnName("start");
+
+                    b.Property<byte[]>("Data")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("data");
+
+                    b.HasKey("TenantId", "UserId", "FileId", "Start")
+                        .HasName("file_chunks_pkey");
+
+                    b.ToTable("file_chunks", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Files.StoredFile", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<Guid>("FileId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("file_id");
+
+                    b.Property<long>("Bytes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("bytes");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("expires_at");
+
+                    b.Property<bool>("IsReady")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_ready");
+
+                    b.Property<byte[]>("Name")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("name");
+
+                    b.Property<string>("Purpose")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("purpose");
+
+                    b.HasKey("TenantId", "UserId", "FileId")
+                        .HasName("files_pkey");
+
+                    b.ToTable("files", "aiaspire");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Idempotency.IdempotencyEntry", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -353,6 +521,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("max_tries");
 
+                    b.Property<Guid?>("PartOf")
+                        .HasColumnType("uuid")
+                        .HasColumnName("part_of");
+
                     b.Property<byte[]>("Payload")
                         .HasColumnType("bytea")
                         .HasColumnName("payload");
@@ -451,6 +623,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("max_tries");
 
+                    b.Property<Guid?>("PartOf")
+                        .HasColumnType("uuid")
+                        .HasColumnName("part_of");
+
                     b.Property<byte[]>("Payload")
                         .IsRequired()
                         .HasColumnType("bytea")
@@ -508,6 +684,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasDatabaseName("jobs_tenant_id_priority_available_at_idx")
                         .HasFilter("state = 'Queued'");
 
+                    b.HasIndex("TenantId", "UserId", "PartOf")
+                        .HasDatabaseName("jobs_tenant_id_user_id_part_of_idx")
+                        .HasFilter("part_of IS NOT NULL");
+
                     b.HasIndex("TenantId", "UserId", "UniqueKey")
                         .IsUnique()
                         .HasDatabaseName("jobs_tenant_id_user_id_unique_key_key")
@@ -547,6 +727,51 @@ namespace AiAspire.Migrator.Migrations
                         .HasName("job_events_pkey");
 
                     b.ToTable("job_events", "aiaspire");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Jobs.JobPart", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<Guid>("WorkId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("work_id");
+
+                    b.Property<int>("Part")
+                        .HasColumnType("integer")
+                        .HasColumnName("part");
+
+                    b.Property<decimal>("Cost")
+                        .HasColumnType("numeric(18,9)")
+                        .HasColumnName("cost");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<byte[]>("Data")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("data");
+
+                    b.Property<Guid>("RequestId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("request_id");
+
+                    b.Property<bool>("Succeeded")
+                        .HasColumnType("boolean")
+                        .HasColumnName("succeeded");
+
+                    b.HasKey("TenantId", "UserId", "WorkId", "Part")
+                        .HasName("job_parts_pkey");
+
+                    b.ToTable("job_parts", "aiaspire");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Ledger.LedgerAttempt", b =>
@@ -1809,6 +2034,16 @@ namespace AiAspire.Migrator.Migrations
                     b.ToTable("users", "aiaspire");
                 });
 
+            modelBuilder.Entity("AiAspire.Core.Batches.Batch", b =>
+                {
+                    b.HasOne("AiAspire.Core.Tenancy.User", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "UserId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("batches_tenant_id_user_id_fkey");
+                });
+
             modelBuilder.Entity("AiAspire.Core.Conversations.Conversation", b =>
                 {
                     b.HasOne("AiAspire.Core.Tenancy.User", null)
@@ -1837,6 +2072,26 @@ namespace AiAspire.Migrator.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("messages_tenant_id_user_id_conversation_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Files.FileChunk", b =>
+                {
+                    b.HasOne("AiAspire.Core.Files.StoredFile", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "UserId", "FileId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("file_chunks_tenant_id_user_id_file_id_fkey");
+                });
+
+            modelBuilder.Entity("AiAspire.Core.Files.StoredFile", b =>
+                {
+                    b.HasOne("AiAspire.Core.Tenancy.User", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId", "UserId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("files_tenant_id_user_id_fkey");
                 });
 
             modelBuilder.Entity("AiAspire.Core.Idempotency.IdempotencyEntry", b =>

@@ -134,6 +134,7 @@ namespace AiAspire.Migrator.Migrations
                     job_id = table.Column<Guid>(type: "uuid", nullable: false),
                     kind = table.Column<string>(type: "text", nullable: false),
                     state = table.Column<string>(type: "text", nullable: false),
+                    part_of = table.Column<Guid>(type: "uuid", nullable: true),
                     priority = table.Column<short>(type: "smallint", nullable: false),
                     tries = table.Column<int>(type: "integer", nullable: false),
                     failures = table.Column<int>(type: "integer", nullable: false),
@@ -156,6 +157,26 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "job_parts",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    work_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    part = table.Column<int>(type: "integer", nullable: false),
+                    request_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    succeeded = table.Column<bool>(type: "boolean", nullable: false),
+                    cost = table.Column<decimal>(type: "numeric(18,9)", nullable: false),
+                    data = table.Column<byte[]>(type: "bytea", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("job_parts_pkey", x => new { x.tenant_id, x.user_id, x.work_id, x.part });
+                });
+
+            migrationBuilder.CreateTable(
                 name: "jobs",
                 schema: "aiaspire",
                 columns: table => new
@@ -168,6 +189,7 @@ namespace AiAspire.Migrator.Migrations
                     priority = table.Column<short>(type: "smallint", nullable: false),
                     available_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
                     deadline = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    part_of = table.Column<Guid>(type: "uuid", nullable: true),
                     unique_key = table.Column<string>(type: "text", nullable: true),
                     tries = table.Column<int>(type: "integer", nullable: false),
                     failures = table.Column<int>(type: "integer", nullable: false),
@@ -658,6 +680,44 @@ namespace AiAspire.Migrator.Migrations
                 });
 
             migrationBuilder.CreateTable(
+                name: "batches",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    batch_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    endpoint = table.Column<string>(type: "text", nullable: false),
+                    state = table.Column<string>(type: "text", nullable: false),
+                    input_file_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    output_file_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    error_file_id = table.Column<Guid>(type: "uuid", nullable: true),
+                    metadata = table.Column<byte[]>(type: "bytea", nullable: true),
+                    errors = table.Column<byte[]>(type: "bytea", nullable: true),
+                    total = table.Column<int>(type: "integer", nullable: true),
+                    completed = table.Column<int>(type: "integer", nullable: true),
+                    failed = table.Column<int>(type: "integer", nullable: true),
+                    cost = table.Column<decimal>(type: "numeric(18,9)", nullable: true),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    expires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    in_progress_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finalizing_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    cancelling_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
+                    finished_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("batches_pkey", x => new { x.tenant_id, x.user_id, x.batch_id });
+                    table.ForeignKey(
+                        name: "batches_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
                 name: "conversations",
                 schema: "aiaspire",
                 columns: table => new
@@ -699,6 +759,33 @@ namespace AiAspire.Migrator.Migrations
                     table.PrimaryKey("feedback_pkey", x => new { x.tenant_id, x.user_id, x.feedback_id });
                     table.ForeignKey(
                         name: "feedback_tenant_id_user_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "users",
+                        principalColumns: new[] { "tenant_id", "user_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
+            migrationBuilder.CreateTable(
+                name: "files",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    file_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    purpose = table.Column<string>(type: "text", nullable: false),
+                    name = table.Column<byte[]>(type: "bytea", nullable: false),
+                    bytes = table.Column<long>(type: "bigint", nullable: false),
+                    is_ready = table.Column<bool>(type: "boolean", nullable: false),
+                    created_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false),
+                    expires_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("files_pkey", x => new { x.tenant_id, x.user_id, x.file_id });
+                    table.ForeignKey(
+                        name: "files_tenant_id_user_id_fkey",
                         columns: x => new { x.tenant_id, x.user_id },
                         principalSchema: "aiaspire",
                         principalTable: "users",
@@ -760,6 +847,29 @@ namespace AiAspire.Migrator.Migrations
                         onDelete: ReferentialAction.Cascade);
                 });
 
+            migrationBuilder.CreateTable(
+                name: "file_chunks",
+                schema: "aiaspire",
+                columns: table => new
+                {
+                    tenant_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    user_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    file_id = table.Column<Guid>(type: "uuid", nullable: false),
+                    start = table.Column<long>(type: "bigint", nullable: false),
+                    data = table.Column<byte[]>(type: "bytea", nullable: false)
+                },
+                constraints: table =>
+                {
+                    table.PrimaryKey("file_chunks_pkey", x => new { x.tenant_id, x.user_id, x.file_id, x.start });
+                    table.ForeignKey(
+                        name: "file_chunks_tenant_id_user_id_file_id_fkey",
+                        columns: x => new { x.tenant_id, x.user_id, x.file_id },
+                        principalSchema: "aiaspire",
+                        principalTable: "files",
+                        principalColumns: new[] { "tenant_id", "user_id", "file_id" },
+                        onDelete: ReferentialAction.Cascade);
+                });
+
             migrationBuilder.CreateIndex(
                 name: "api_keys_hash_key",
                 schema: "aiaspire",
@@ -785,6 +895,12 @@ namespace AiAspire.Migrator.Migrations
                 table: "audit_entries",
                 columns: new[] { "tenant_id", "entry_id" },
                 unique: true);
+
+            migrationBuilder.CreateIndex(
+                name: "batches_tenant_id_user_id_input_file_id_idx",
+                schema: "aiaspire",
+                table: "batches",
+                columns: new[] { "tenant_id", "user_id", "input_file_id" });
 
             migrationBuilder.CreateIndex(
                 name: "budgets_tenant_id_name_key",
@@ -832,6 +948,13 @@ namespace AiAspire.Migrator.Migrations
                 table: "jobs",
                 columns: new[] { "tenant_id", "priority", "available_at" },
                 filter: "state = 'Queued'");
+
+            migrationBuilder.CreateIndex(
+                name: "jobs_tenant_id_user_id_part_of_idx",
+                schema: "aiaspire",
+                table: "jobs",
+                columns: new[] { "tenant_id", "user_id", "part_of" },
+                filter: "part_of IS NOT NULL");
 
             migrationBuilder.CreateIndex(
                 name: "jobs_tenant_id_user_id_unique_key_key",
@@ -922,6 +1045,10 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "batches",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "budgets",
                 schema: "aiaspire");
 
@@ -934,6 +1061,10 @@ namespace AiAspire.Migrator.Migrations
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
+                name: "file_chunks",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
                 name: "idempotency_keys",
                 schema: "aiaspire");
 
@@ -943,6 +1074,10 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "job_history",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "job_parts",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(
@@ -1015,6 +1150,10 @@ namespace AiAspire.Migrator.Migrations
 
             migrationBuilder.DropTable(
                 name: "usage_rollups",
+                schema: "aiaspire");
+
+            migrationBuilder.DropTable(
+                name: "files",
                 schema: "aiaspire");
 
             migrationBuilder.DropTable(

@@ -1,0 +1,173 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using AiAspire.Core.Data;
+using AiAspire.Core.Encryption;
+using AiAspire.Core.Jobs;
+using AiAspire.Core.Models;
+using AiAspire.Core.Tenancy;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.Options;
+using Npgsql;
+
+namespace AiAspire.Core.Chat;
+
+/// <summary>
+/// The embeddings of a set of inputs as one job, in as many calls as that takes. What a call brings is kept in the transaction that settles
+/// it; a worker that takes the job over goes on with the next. The result is one list, in the order of the inputs.
+/// </summary>
+public sealed class EmbeddingsJob(
+    ChatPipeline pipeline, JobCalls calls, TenantSessions sessions, ModelCatalog catalog, IOptions<JobOptions> options, TimeProvider time) : IJobKind
+{
+    public const string JobKind = "embeddings";
+
+    public string Kind => JobKind;
+
+    public string Takes => "an embeddings request with `inputs` for `input`, up to 50,000 of them";
+
+    public void Check(ReadOnlyMemory<byte> request, Caller caller)
+    {
+        using var set = EmbeddingSet.Parse(request);
+        for (var call = 0; call < set.Calls; call++)
+        {
+            using var one = set.Request(call);
+            if (call == 0)
+                JobCalls.CheckModel(catalog, one.Model, caller, time.GetUtcNow());
+        }
+    }
+
+    public async Task<JobEnd?> RunAsync(JobRun run, CancellationToken cancellationToken)
+    {
+        var job = run.Job;
+        var session = sessions.Open(job.Scope);
+        var cipher = await calls.CipherAsync(job, cancellationToken);
+        using var set = EmbeddingSet.Parse(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)));
+        var kept = await JobParts.ReadAsync(session, job.JobId, after: -1, most: set.Calls, cipher, cancellationToken);
+        var parts = kept.ToDictionary(p => p.Part, p => (p.Cost, p.Data));
+        try
+        {
+            await EmbedAllAsync(run, set, parts, cipher, cancellationToken);
+        }
+        catch (JobFailedException e) when (parts.Count > 0)
+        {
+            // What was embedded until then was paid.
+            return new JobEnd(JobState.Failed, ErrorCode: e.Code, ErrorMessage: e.Message, Cost: parts.Values.Sum(p => p.Cost));
+        }
+
+        var result = Merge(set, parts);
+        await run.Events.CloseAsync();
+        var end = new TenantBatch();
+        JobParts.AddDelete(end, job, job.JobId);
+        JobQueue.AddFinish(end, job, new JobEnd(JobState.Succeeded, cipher.Encrypt(result, ClaimedJob.ResultPlace(job.JobId)), Cost: parts.Values.Sum(p => p.Cost)));
+        try
+        {
+            await session.ExecuteAsync(end, CancellationToken.None);
+        }
+        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
+        {
+            throw new LeaseLostException(job.JobId, e);
+        }
+
+        return null;
+    }
+
+    private async Task EmbedAllAsync(
+        JobRun run, EmbeddingSet set, Dictionary<int, (decimal Cost, byte[] Data)> parts, ContentCipher cipher, CancellationToken cancellationToken)
+    {
+        var bytes = parts.Values.Sum(p => (long)p.Data.Length);
+        for (var call = 0; call < set.Calls; call++)
+        {
+            if (!parts.ContainsKey(call))
+            {
+                parts[call] = await EmbedAsync(run, set, call, parts.Values.Sum(p => p.Cost), cipher, cancellationToken);
+                bytes += parts[call].Data.Length;
+            }
+
+            if (bytes > options.Value.MaxResultBytes)
+            {
+                throw new JobFailedException(
+                    "result_too_large", $"The embeddings have more than {options.Value.MaxResultBytes} bytes (Jobs:MaxResultBytes). Ask for fewer inputs, fewer 'dimensions', or 'encoding_format' base64.");
+            }
+
+            run.Events.Progress((call + 1.0) / set.Calls);
+        }
+    }
+
+    private async Task<(decimal Cost, byte[] Data)> EmbedAsync(
+        JobRun run, EmbeddingSet set, int part, decimal spent, ContentCipher cipher, CancellationToken cancellationToken)
+    {
+        var job = run.Job;
+        using var request = set.Request(part);
+        ReadOnlyMemory<byte> answer = default;
+        ChatCall? call = null;
+        call = new ChatCall
+        {
+            RequestId = time.NewId(),
+            Caller = await calls.CallerAsync(job, cancellationToken),
+            Request = request,
+            Purpose = CallPurpose.Job,
+            Feature = "jobs",
+            ConversationId = null,
+            StartedAt = time.GetUtcNow(),
+            StartTimestamp = time.GetTimestamp(),
+            CostCeiling = job.MaxCost - spent,
+            AlsoSettle = batch => JobParts.AddKeep(batch, job, job.JobId, part, call!.RequestId, succeeded: true, call.Served?.Cost ?? 0, answer.Span, cipher),
+            EndUnfinished = () => run.Ending is { } ending
+                ? batch => JobQueue.AddFinish(batch, job, ending with { Cost = spent + (call!.Served?.Cost ?? 0) })
+                : null,
+        };
+        try
+        {
+            await foreach (var reply in pipeline.RunAsync(call, cancellationToken))
+                answer = reply.Json;
+            return (call.Served?.Cost ?? 0, answer.ToArray());
+        }
+        catch (WireException e)
+        {
+            throw JobCalls.Outcome(e);
+        }
+        catch (PostgresException e) when (JobQueue.IsLeaseLost(e) || JobParts.IsThereAlready(e))
+        {
+            throw new LeaseLostException(job.JobId, e);
+        }
+    }
+
+    /// <summary>One list of all, each with its place in the set: <c>{"object":"list","data":[{"object":"embedding","index":0,"embedding":[…]}],"model":"…","usage":{…}}</c>.</summary>
+    private static byte[] Merge(EmbeddingSet set, Dictionary<int, (decimal Cost, byte[] Data)> parts)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer))
+        {
+            writer.WriteStartObject();
+            writer.WriteString("object"u8, "list"u8);
+            writer.WriteStartArray("data"u8);
+            var (model, prompt) = ("", 0L);
+            for (var call = 0; call < set.Calls; call++)
+            {
+                using var reply = JsonDocument.Parse(parts[call].Data);
+                var root = reply.RootElement;
+                model = root.TryGetProperty("model", out var named) ? named.GetString() : model;
+                prompt += root.TryGetProperty("usage", out var usage) && usage.TryGetProperty("prompt_tokens", out var tokens) ? tokens.GetInt64() : 0;
+                foreach (var item in root.GetProperty("data").EnumerateArray().Select((e, i) => (Element: e, Index: e.TryGetProperty("index", out var index) ? index.GetInt32() : i)).OrderBy(i => i.Index))
+                {
+                    writer.WriteStartObject();
+                    writer.WriteString("object"u8, "embedding"u8);
+                    writer.WriteNumber("index"u8, set.FirstOf(call) + item.Index);
+                    writer.WritePropertyName("embedding"u8);
+                    writer.WriteRawValue(JsonMarshal.GetRawUtf8Value(item.Element.GetProperty("embedding")), skipInputValidation: true);
+                    writer.WriteEndObject();
+                }
+            }
+
+            writer.WriteEndArray();
+            writer.WriteString("model"u8, model);
+            writer.WriteStartObject("usage"u8);
+            writer.WriteNumber("prompt_tokens"u8, prompt);
+            writer.WriteNumber("total_tokens"u8, prompt);
+            writer.WriteEndObject();
+            writer.WriteEndObject();
+        }
+
+        return buffer.WrittenSpan.ToArray();
+    }
+}

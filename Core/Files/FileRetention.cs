@@ -1,0 +1,23 @@
+using AiAspire.Core.Data;
+
+namespace AiAspire.Core.Files;
+
+/// <summary>Deletes files whose time is over or that are past their tenant's retention, and those that never became whole; in short transactions.</summary>
+public sealed class FileRetention(TenantSessions sessions)
+{
+    /// <summary>Each may have hundreds of pieces.</summary>
+    private const int FilesAtOnce = 20;
+
+    /// <returns>Files deleted.</returns>
+    public async Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
+    {
+        long all = 0, deleted = FilesAtOnce;
+        while (deleted == FilesAtOnce)
+        {
+            await sessions.CallFunctionAsync("SELECT aiaspire.delete_expired_files($1)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(FilesAtOnce));
+            all += deleted;
+        }
+
+        return all;
+    }
+}
