@@ -40,12 +40,7 @@ public sealed partial class LimitGuard
             return (new Reservation(demand.OutputTokens, null), null);
         try
         {
-            if (Volatile.Read(ref _behind) == 1)
-            {
-                await _generations.DropAsync(cancellationToken);
-                Volatile.Write(ref _behind, 0);
-            }
-
+            await CatchUpAsync(cancellationToken);
             var result = await _counters.ReserveAsync(requestId, windows, demand, cancellationToken);
             if (Interlocked.Exchange(ref _away, 0) == 1)
                 LogBack(_logger);
@@ -78,6 +73,15 @@ public sealed partial class LimitGuard
             FallBehind(requestId, e);
             return [];
         }
+    }
+
+    /// <summary>Has the counters built anew when they missed something that the ledger has.</summary>
+    public async Task CatchUpAsync(CancellationToken cancellationToken)
+    {
+        if (Volatile.Read(ref _behind) == 0)
+            return;
+        await _generations.DropAsync(cancellationToken);
+        Volatile.Write(ref _behind, 0);
     }
 
     /// <summary>The counters have missed something that the ledger has: they are built anew before the next reservation.</summary>

@@ -4,18 +4,16 @@ using Quartz;
 
 namespace AiAspire.Workers.Schedules;
 
-/// <summary>
-/// Closes attempts that dead processes left open. What they cost at the estimate is in no counter, and what they had reserved is still held:
-/// the counters are built anew from the ledger.
-/// </summary>
+/// <summary>Closes attempts that dead processes left open, and has the counters follow.</summary>
 [DisallowConcurrentExecution]
-internal sealed class ReconcileJob(Reconciler reconciler, CounterGenerations counters) : IJob
+internal sealed class ReconcileJob(Reconciler reconciler, LimitGuard counters) : IJob
 {
     public static readonly JobKey Key = new("ledger-reconciliation");
 
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
-        if (await reconciler.RunAsync(cancellationToken) > 0)
-            await counters.RenewAsync(cancellationToken);
+        await reconciler.RunAsync(cancellationToken);
+        // What could not be counted, now or at an earlier run: no reservation may come to this process that would do it.
+        await counters.CatchUpAsync(cancellationToken);
     }
 }
