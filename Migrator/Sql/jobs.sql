@@ -1,8 +1,7 @@
 -- The queue: how its tables are kept, and its functions. Run before security.sql, which says who may call what and as whom.
 --
 -- A job is in aiaspire.jobs while it waits or runs and in aiaspire.job_history when it is over. Whoever moves, renews or releases a running
--- job names the lease token that its claim drew; a worker that lost the lease changes nothing. A row has a token while it runs and only then. Who
--- names one does not ask for the state too: with it the planner takes the index of all running jobs of the tenant for each of them, instead of the key.
+-- job names the lease token that its claim drew; a worker that lost the lease changes nothing.
 
 -- The scope's functions, which some of these call, come after them.
 SET LOCAL check_function_bodies = off;
@@ -109,16 +108,19 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     RETURN QUERY
     WITH held AS MATERIALIZED (
+        -- One look by the key for each, as in finish_jobs; OFFSET keeps the planner from another order.
         SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token, j.cancel_requested
-        FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease)
-        JOIN aiaspire.jobs j ON j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease
+        FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease) CROSS JOIN LATERAL (
+            SELECT r.tenant_id, r.user_id, r.job_id, r.lease_token, r.cancel_requested FROM aiaspire.jobs r
+            WHERE r.tenant_id = g.tenant AND r.user_id = g.usr AND r.job_id = g.job AND r.lease_token = g.lease OFFSET 0
+        ) j
     ), locked AS MATERIALIZED (
         SELECT j.tenant_id, j.user_id, j.job_id, j.lease_token
         FROM held h JOIN aiaspire.jobs j ON j.tenant_id = h.tenant_id AND j.user_id = h.user_id AND j.job_id = h.job_id AND j.lease_token = h.lease_token
         FOR UPDATE OF j SKIP LOCKED
     ), renewed AS (
         UPDATE aiaspire.jobs j SET lease_until = clock_timestamp() + p_lease FROM locked l
-        WHERE j.tenant_id = l.tenant_id AND j.user_id = l.user_id AND j.job_id = l.job_id AND j.lease_token = l.lease_token
+        WHERE j.tenant_id = l.tenant_id AND j.user_id = l.user_id AND j.job_id = l.job_id AND j.lease_token = l.lease_token AND j.state = 'Running'
     )
     SELECT h.lease_token, h.cancel_requested FROM held h;
 END
@@ -129,27 +131,31 @@ $$;
 CREATE OR REPLACE FUNCTION aiaspire.finish_jobs(
     p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_states text[], p_results bytea[], p_codes text[], p_messages text[], p_costs numeric[])
     RETURNS TABLE (lease_token uuid)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-    SET enable_mergejoin = off SET jit = off
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET jit = off
     AS $$
 #variable_conflict use_column
 DECLARE
     v_ended bigint;
+    v_rows tid[];
 BEGIN
+    -- One look by the key for each, whatever the planner takes the table's size to be: its own order read the whole table, and the dead rows with it.
+    -- Only a running job has a token. Locked, none can move until the next statement.
+    SELECT array_agg(held.ctid) INTO v_rows
+    FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease) CROSS JOIN LATERAL (
+        SELECT j.ctid FROM aiaspire.jobs j
+        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease
+        FOR UPDATE
+    ) held;
     RETURN QUERY
-    WITH given AS MATERIALIZED (
-        SELECT * FROM unnest(p_tenants, p_users, p_jobs, p_leases, p_states, p_results, p_codes, p_messages, p_costs)
-            AS g (tenant, usr, job, lease, state, result, code, message, cost)
-    ), done AS (
-        DELETE FROM aiaspire.jobs j USING given g
-        WHERE j.tenant_id = g.tenant AND j.user_id = g.usr AND j.job_id = g.job AND j.lease_token = g.lease AND j.state = 'Running'
-        RETURNING j.*, g.state AS final_state, g.result, g.code, g.message, g.cost
+    WITH done AS (
+        DELETE FROM aiaspire.jobs j WHERE j.ctid = ANY (v_rows) RETURNING j.*
     ), kept AS (
         INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
             error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, d.final_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, d.cost,
-            CASE d.final_state WHEN 'Failed' THEN d.payload END, d.result, d.code, d.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
+        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, g.state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, g.cost,
+            CASE g.state WHEN 'Failed' THEN d.payload END, g.result, g.code, g.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
         FROM done d
+        JOIN unnest(p_leases, p_states, p_results, p_codes, p_messages, p_costs) AS g (lease, state, result, code, message, cost) ON g.lease = d.lease_token
         RETURNING job_history.lease_token
     )
     SELECT k.lease_token FROM kept k;
@@ -170,7 +176,7 @@ CREATE OR REPLACE FUNCTION aiaspire.finish_job(
 BEGIN
     WITH done AS (
         DELETE FROM aiaspire.jobs j
-        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease
+        WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running'
         RETURNING j.*
     )
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
@@ -230,13 +236,13 @@ BEGIN
     UPDATE aiaspire.jobs j SET
         state = CASE WHEN p_delay > interval '0' THEN 'Scheduled' ELSE 'Queued' END, available_at = clock_timestamp() + p_delay,
         failures = j.failures + p_failed, snoozes = j.snoozes + p_snoozed, lease_token = NULL, lease_until = NULL, worker = NULL, error_code = p_error_code
-    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND NOT j.cancel_requested
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND NOT j.cancel_requested
     RETURNING j.state INTO v_state;
     IF FOUND THEN
         RETURN v_state;
     END IF;
     PERFORM FROM aiaspire.jobs j
-    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.cancel_requested FOR UPDATE;
+    WHERE j.tenant_id = p_tenant AND j.user_id = p_user AND j.job_id = p_job AND j.lease_token = p_lease AND j.state = 'Running' AND j.cancel_requested FOR UPDATE;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;

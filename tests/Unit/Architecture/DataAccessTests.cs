@@ -63,6 +63,7 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Schedules.ScheduleBook"] = "the platform's schedules and their runs",
         ["AiAspire.Core.Tenancy.CallerDirectory"] = "finds the tenant and user of a credential",
         ["AiAspire.Core.Tenancy.KeyUses"] = "notes when a tenant's keys were used",
+        ["AiAspire.Workers.Evaluations.EvaluationJob"] = "tells operators of a verdict, in the platform's scope",
     };
 
     /// <summary>Types of the processes that hold a connection of their own, and why.</summary>
