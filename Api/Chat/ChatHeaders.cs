@@ -37,7 +37,7 @@ internal static class ChatHeaders
         }
 
         if (call.CacheHit is not null || call.LookedIntoCache)
-            headers[CacheHeader] = call.CacheHit is not null ? "hit" : call.CachedItems is (> 0, _) ? "partial" : "miss";
+            headers[CacheHeader] = call.CacheHit is not null ? "hit" : call.CachedItems is ( > 0, _) ? "partial" : "miss";
         if (call.CachedItems is var (cached, all))
             headers["x-aiaspire-cached-items"] = $"{cached}/{all}";
         if (call.ChargedCost is { } cost)

@@ -64,9 +64,9 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         }
     }
 
-    /// <summary>The scope in which log lines bear the caller has ended where the exception passed it.</summary>
+    /// <summary>The scope in which log lines bear the caller has ended where the exception passed it. What tells of errors must not fail itself: nobody known is no fault.</summary>
     private static IDisposable? Identify(HttpContext http)
-        => http.RequestServices.GetRequiredService<RequestCaller>().Known is { } caller
+        => http.RequestServices?.GetService<RequestCaller>()?.Known is { } caller
             ? LogContext.Push(tenantId: caller.TenantId.ToString(), userId: caller.UserId.ToString())
             : null;
 

@@ -31,7 +31,7 @@ public static class Settlement
     // Settling twice changes nothing. What the reconciler closed at the estimate, because the call outlived its lease, gets its true
     // figures. The bounds keep it to the partitions of those attempts; told of the calls' rows too, they make PostgreSQL expect few of
     // those and look each up; and request_id lets either index find it. So the plan is right also while no statistics say how large the table is.
-    internal const string CloseAttemptsSql =
+    public const string CloseAttemptsSql =
         """
         UPDATE aiaspire.ledger_attempts a SET
             outcome = s.outcome, status_code = s.status_code, error_code = s.error_code, usage_source = s.usage_source,
@@ -63,7 +63,7 @@ public static class Settlement
 
     // What the reconciler took for abandoned gets the true figures. No ON CONFLICT DO UPDATE: what it takes from the new row counts as
     // read, and the ledger role reads nothing. The attempts were closed before, so the reconciler cannot come in between.
-    internal const string CorrectRequestsSql =
+    public const string CorrectRequestsSql =
         $"""
         UPDATE aiaspire.ledger_requests r SET
             api_key_id = b.api_key_id, conversation_id = b.conversation_id, requested_model = b.requested_model, model = b.model,

@@ -40,19 +40,19 @@ internal static class SampleCalls
 
     public static ModelPrice Price(
         string provider, decimal input, decimal output, decimal? cached = null, decimal? write = null, string? model = null, params LongContextPrice[] longContext) => new()
-    {
-        TenantId = TenantScope.PlatformTenantId,
-        PriceId = Id(),
-        Provider = provider,
-        UpstreamModel = model ?? $"{provider}-model",
-        EffectiveFrom = Now.AddDays(-1),
-        Input = input,
-        CachedInput = cached ?? input,
-        CacheWrite = write ?? input,
-        Output = output,
-        Reasoning = output,
-        LongContext = longContext,
-    };
+        {
+            TenantId = TenantScope.PlatformTenantId,
+            PriceId = Id(),
+            Provider = provider,
+            UpstreamModel = model ?? $"{provider}-model",
+            EffectiveFrom = Now.AddDays(-1),
+            Input = input,
+            CachedInput = cached ?? input,
+            CacheWrite = write ?? input,
+            Output = output,
+            Reasoning = output,
+            LongContext = longContext,
+        };
 
     public static EmbeddingRequest Embedding(string json) => EmbeddingRequest.Parse(Encoding.UTF8.GetBytes(json));
 

@@ -189,20 +189,20 @@ public sealed class CatalogTests
 
     private static CatalogEntry Entry(
         string id, int version = 1, bool removed = false, string provider = "sim-openai", string? upstream = null, string[]? aliases = null, int? requestsPerMinute = null) => new()
-    {
-        TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
-        ModelId = id,
-        Version = version,
-        Removed = removed,
-        Provider = provider,
-        UpstreamModel = upstream,
-        ContextWindow = 1000,
-        MaxOutputTokens = 100,
-        RequestsPerMinute = requestsPerMinute,
-        Aliases = aliases ?? [],
-        ChangedAt = SampleCalls.Now,
-        ChangedBy = "op",
-    };
+        {
+            TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
+            ModelId = id,
+            Version = version,
+            Removed = removed,
+            Provider = provider,
+            UpstreamModel = upstream,
+            ContextWindow = 1000,
+            MaxOutputTokens = 100,
+            RequestsPerMinute = requestsPerMinute,
+            Aliases = aliases ?? [],
+            ChangedAt = SampleCalls.Now,
+            ChangedBy = "op",
+        };
 
     private static ModelCatalog Catalog(params (string Key, string Value)[] settings) => new(Microsoft.Extensions.Options.Options.Create(Options(settings)));
 

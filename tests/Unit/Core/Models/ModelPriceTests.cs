@@ -97,19 +97,19 @@ public sealed class ModelPriceTests
 
     private static ModelPrice Price(
         decimal output, decimal input = 3, decimal? cached = null, decimal? write = null, decimal? reasoning = null, params LongContextPrice[] longContext) => new()
-    {
-        TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
-        PriceId = SampleCalls.Id(),
-        Provider = "p",
-        UpstreamModel = "p-model",
-        EffectiveFrom = SampleCalls.Now,
-        Input = input,
-        CachedInput = cached ?? input,
-        CacheWrite = write ?? input,
-        Output = output,
-        Reasoning = reasoning ?? output,
-        LongContext = longContext,
-    };
+        {
+            TenantId = AiAspire.Core.Data.TenantScope.PlatformTenantId,
+            PriceId = SampleCalls.Id(),
+            Provider = "p",
+            UpstreamModel = "p-model",
+            EffectiveFrom = SampleCalls.Now,
+            Input = input,
+            CachedInput = cached ?? input,
+            CacheWrite = write ?? input,
+            Output = output,
+            Reasoning = reasoning ?? output,
+            LongContext = longContext,
+        };
 
     [Fact]
     public void A_nonsensical_report_overflows_nothing()
