@@ -40,8 +40,9 @@ public sealed class SettleStep(ICallBooks books) : IChatStep
     private static async Task CloseAsync(ChatCall call, CallEnd end, SettleCall settle)
     {
         // What else is to be done may undo the books (a job whose lease was lost, a key that was taken over): then the ledger charges
-        // nothing, and the counters must not either. All other calls are counted while their books are closed.
-        var counting = end.Also is null ? call.CountAsync(end.Charged) : null;
+        // nothing, and the counters must not either. What the reconciler may have closed is counted by the ledger's word. All other calls are
+        // counted while their books are closed.
+        var counting = end.Also is null && !call.MayBeAbandoned ? call.CountAsync(end.Charged) : null;
         var booked = false;
         try
         {

@@ -119,7 +119,7 @@ public static class Settlement
     /// <summary>Writes down what each call is charged.</summary>
     public static IEnumerable<NpgsqlBatchCommand> BookRequests(IReadOnlyList<SettledCall> calls)
     {
-        SettledCall[] late = [.. calls.Where(MayBeAbandoned)];
+        SettledCall[] late = [.. calls.Where(static s => s.Call.MayBeAbandoned)];
         if (late.Length > 0)
         {
             var correct = WithRequests(CorrectRequestsSql, late);
@@ -130,11 +130,6 @@ public static class Settlement
 
         yield return WithRequests(BookRequestsSql, calls);
     }
-
-    /// <summary>
-    /// Whether the reconciler can have seen a lease of the call run out. From half of the lease on, since the reconciler goes by another clock.
-    /// </summary>
-    private static bool MayBeAbandoned(SettledCall settled) => settled.Call.Attempts.Any(a => settled.At - a.OpenedAt > (a.LeaseUntil - a.OpenedAt) / 2);
 
     private static NpgsqlBatchCommand WithRequests(string sql, IReadOnlyList<SettledCall> calls) => new(sql)
     {

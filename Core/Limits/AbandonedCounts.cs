@@ -5,8 +5,8 @@ namespace AiAspire.Core.Limits;
 
 /// <summary>
 /// Has the counters follow the ledger where a process died: what its call had reserved is free at once, and what the attempt is taken to have
-/// cost counts against the budgets of what providers bill. Should the call be alive after all, its own settlement counts it as any other;
-/// those budgets then hold the estimate as well, until they are built anew.
+/// cost counts against the budgets of what providers bill. Should the call be alive after all, it has the counters
+/// built anew when it ends.
 /// </summary>
 internal sealed class AbandonedCounts(LimitGuard guard, BudgetBook budgets, TimeProvider time) : IAbandonedAttempts
 {

@@ -80,6 +80,14 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
         await AfterAsync(stale, cancellationToken);
     }
 
+    /// <summary>Builds the counters anew whichever generation is in force, and whichever this process last heard of: the ledger was changed past them.</summary>
+    public async Task RenewAsync(CancellationToken cancellationToken)
+    {
+        var heard = Interlocked.Read(ref _current);
+        await redis.GetDatabase().KeyDeleteAsync(Mark);
+        await AfterAsync(heard, cancellationToken);
+    }
+
     /// <summary>So that no first call waits for it.</summary>
     public override async Task StartAsync(CancellationToken cancellationToken)
     {

@@ -75,6 +75,19 @@ public sealed partial class LimitGuard
         }
     }
 
+    /// <summary>Has the counters built anew from the ledger. Never fails: if need be they are built later.</summary>
+    public async Task RebuildAsync(Guid requestId)
+    {
+        try
+        {
+            await _generations.RenewAsync(CancellationToken.None);
+        }
+        catch (Exception e)
+        {
+            FallBehind(requestId, e);
+        }
+    }
+
     /// <summary>Has the counters built anew when they missed something that the ledger has.</summary>
     public async Task CatchUpAsync(CancellationToken cancellationToken)
     {

@@ -28,7 +28,10 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         {
             call.EndedAt ??= time.GetUtcNow();
             // Not counted here: what the caller pays is known when the books are closed.
-            call.CountUse = (charged, billed) => SettleAsync(call, windows, demand, Use(call, charged, billed, free));
+            // What the reconciler may have counted as abandoned cannot be told from here: the ledger knows, whose books are closed by now.
+            call.CountUse = (charged, billed) => call.MayBeAbandoned && billed.Count > 0 && windows.Count > 0
+                ? guard.RebuildAsync(call.RequestId)
+                : SettleAsync(call, windows, demand, Use(call, charged, billed, free));
         }
     }
 

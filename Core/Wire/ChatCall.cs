@@ -114,6 +114,12 @@ public sealed class ChatCall
     /// <summary>US dollars that the call may cost its caller at most; null: no ceiling.</summary>
     public decimal? CostCeiling { get; init; }
 
+    /// <summary>
+    /// Whether a lease of the call's may have run out before it ended, so that the reconciler took it for dead. From half of the lease on,
+    /// since the reconciler goes by another clock.
+    /// </summary>
+    public bool MayBeAbandoned => Attempts.Exists(a => EndedAt - a.OpenedAt > (a.LeaseUntil - a.OpenedAt) / 2);
+
     /// <summary>Decides how the call ends; asked once, by the step that closes it.</summary>
     /// <param name="outcome"><c>succeeded</c>, <c>failed</c> or <c>aborted</c>.</param>
     public CallEnd EndAs(string outcome)

@@ -1,7 +1,8 @@
 -- Months of the tables that are partitioned by the time inside a UUIDv7 (RFC 9562: its first 48 bits are Unix milliseconds). Run before
 -- security.sql, which says who may call what.
 
--- From the month before to three after it, of each table (each adds to every plan; should nobody run this for so long, rows go to the default partition); and months before that which retention has emptied are dropped.
+-- From the month before to two after this one, of each table; and months before that which retention has emptied are dropped. Each adds to
+-- every plan; should nobody run this for so long, rows go to the default partition.
 CREATE OR REPLACE FUNCTION aiaspire.make_partitions(p_now timestamptz) RETURNS TABLE (made integer, dropped integer)
     LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
 DECLARE

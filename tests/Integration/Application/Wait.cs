@@ -6,9 +6,9 @@ internal static class Wait
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>Asks until the answer is not null; on time-out says what was waited for, with the last log lines of a resource.</summary>
+    /// <summary>Asks until the answer is not null; on time-out says what was waited for and what was seen instead, with the last log lines of a resource.</summary>
     public static async Task<T> ForAsync<T>(
-        string what, Func<Task<T?>> ask, RunningApplication application, string resource, TimeSpan? atMost = null)
+        string what, Func<Task<T?>> ask, RunningApplication application, string resource, TimeSpan? atMost = null, Func<string>? seen = null)
         where T : class
     {
         var limit = atMost ?? TimeSpan.FromSeconds(30);
@@ -20,13 +20,13 @@ internal static class Wait
             if (Stopwatch.GetElapsedTime(started) > limit)
             {
                 var log = string.Join('\n', Aspire.Hosting.Testing.FaultExtensions.GetResourceLogs(application.App, resource).TakeLast(40));
-                throw new TimeoutException($"Waited {limit.TotalSeconds} s for {what}. Last lines of {resource}:\n{log}");
+                throw new TimeoutException($"Waited {limit.TotalSeconds} s for {what}. {seen?.Invoke()} Last lines of {resource}:\n{log}");
             }
 
             await Task.Delay(Interval);
         }
     }
 
-    public static async Task UntilAsync(string what, Func<Task<bool>> ask, RunningApplication application, string resource, TimeSpan? atMost = null)
-        => await ForAsync(what, async () => await ask() ? "yes" : null, application, resource, atMost);
+    public static async Task UntilAsync(string what, Func<Task<bool>> ask, RunningApplication application, string resource, TimeSpan? atMost = null, Func<string>? seen = null)
+        => await ForAsync(what, async () => await ask() ? "yes" : null, application, resource, atMost, seen);
 }

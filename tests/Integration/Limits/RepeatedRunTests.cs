@@ -64,7 +64,8 @@ public sealed class RepeatedRunTests(RunningApplication application)
             },
             application,
             "workers",
-            TimeSpan.FromSeconds(10));
+            TimeSpan.FromSeconds(10),
+            () => $"{tokens} tokens and {dollars} nano-dollars counted, for {string.Join(", ", runs)}");
         using var removed = await tenant.Operator.DeleteAsync(budget, Cancelled);
         Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
     }

@@ -91,8 +91,8 @@ internal static class SampleCalls
             AttemptId = Id(),
             Number = call.Attempts.Count + 1,
             Target = target,
-            OpenedAt = Now,
-            LeaseUntil = Now.AddMinutes(15),
+            OpenedAt = call.StartedAt,
+            LeaseUntil = call.StartedAt.AddMinutes(15),
             Outcome = outcome,
             Usage = usage,
         };

@@ -105,6 +105,25 @@ public sealed class CounterGenerationsTests(LimitServers servers)
         Assert.Equal(9, await CounterAsync(redis, replicas[1]));
     }
 
+    [Fact]
+    public async Task What_was_written_into_the_ledger_past_the_counters_is_in_them_though_this_process_has_heard_only_of_older_ones()
+    {
+        var redis = servers.Connection(LimitServers.Garnet);
+        await LoseAsync(redis);
+        CounterGenerations[] replicas = [LimitServers.Generations(redis, _time, _ledger), LimitServers.Generations(redis, _time, _ledger)];
+        await replicas[0].CurrentAsync(Cancellation);
+        await LoseAsync(redis);
+        _time.Advance(TimeSpan.FromSeconds(5));
+        var second = await replicas[1].CurrentAsync(Cancellation);
+        _ledger.Ended(_time.GetUtcNow(), _key, 7);
+        _time.Advance(TimeSpan.FromSeconds(5));
+
+        await replicas[0].RenewAsync(Cancellation);
+
+        Assert.NotEqual(second, await replicas[0].CurrentAsync(Cancellation));
+        Assert.Equal(7, await CounterAsync(redis, replicas[0]));
+    }
+
     private LimitWindow Window => new("day", _key, LimitUnit.Tokens, 1000, _time.GetUtcNow().AddHours(2));
 
     private (IConnectionMultiplexer Redis, CounterGenerations Generations, LimitCounters Counters) Counters(string server)
