@@ -135,7 +135,6 @@ public sealed class BatchLinesJob(
             RequestId = requestId,
             Caller = caller,
             Request = request,
-            Purpose = CallPurpose.Job,
             Feature = "batches",
             // Its answer stands in the batch's file: fifty thousand of them are no conversations.
             ConversationId = null,

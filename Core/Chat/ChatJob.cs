@@ -38,7 +38,6 @@ public sealed class ChatJob(ChatPipeline pipeline, JobCalls calls, ModelCatalog 
             RequestId = time.NewId(),
             Caller = await calls.CallerAsync(job, cancellationToken),
             Request = request,
-            Purpose = CallPurpose.Job,
             Feature = "jobs",
             ConversationId = job.JobId,
             StartedAt = time.GetUtcNow(),

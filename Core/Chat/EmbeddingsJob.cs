@@ -105,7 +105,6 @@ public sealed class EmbeddingsJob(
             RequestId = time.NewId(),
             Caller = await calls.CallerAsync(job, cancellationToken),
             Request = request,
-            Purpose = CallPurpose.Job,
             Feature = "jobs",
             ConversationId = null,
             StartedAt = time.GetUtcNow(),

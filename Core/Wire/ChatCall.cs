@@ -4,16 +4,6 @@ using AiAspire.Core.Tenancy;
 
 namespace AiAspire.Core.Wire;
 
-/// <summary>Why a call is made. Calls of our own run the same pipeline but skip the steps that would recurse.</summary>
-public enum CallPurpose
-{
-    /// <summary>For a caller.</summary>
-    Serve,
-
-    /// <summary>For a job that a caller queued.</summary>
-    Job,
-}
-
 /// <summary>Whether a call may be answered with the reply to an equal one.</summary>
 public enum CacheUse
 {
@@ -37,8 +27,6 @@ public sealed class ChatCall
 
     /// <summary>As the steps further in are to see it: the cache takes off what it has.</summary>
     public required ModelRequest Request { get; set; }
-
-    public CallPurpose Purpose { get; init; }
 
     /// <summary>The product feature that the caller names (<c>X-AiAspire-Feature</c>); a dimension of cost and limits.</summary>
     public string Feature { get; init; } = "chat";

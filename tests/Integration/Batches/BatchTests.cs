@@ -274,9 +274,9 @@ public sealed class BatchTests(RunningApplication application)
     private async Task ChargedOnceAsync(BatchOutcome outcome)
     {
         await using var database = await application.OpenSuperuserAsync();
-        var since = DateTimeOffset.FromUnixTimeSeconds(outcome.Batch.GetProperty("created_at").GetInt64()).UtcDateTime;
+        // Ids are of their time: what was asked before the batch was created is another's.
         var charged = await database.ListAsync(
-            "SELECT request_id FROM aiaspire.ledger_requests WHERE feature = 'batches' AND charged_cost > 0 AND started_at >= $1", r => r.GetGuid(0), since);
+            "SELECT request_id FROM aiaspire.ledger_requests WHERE feature = 'batches' AND charged_cost > 0 AND request_id > $1", r => r.GetGuid(0), BatchId(outcome));
         Assert.Equal(outcome.RequestIds().Order(), charged.Order());
     }
 

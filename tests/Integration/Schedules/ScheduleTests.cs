@@ -36,8 +36,8 @@ public sealed class ScheduleTests(RunningApplication application)
             "SELECT schedule, due_at, count(*) FROM aiaspire.schedule_runs WHERE trigger = 'Schedule' GROUP BY schedule, due_at",
             r => (Schedule: r.GetString(0), Due: r.GetDateTime(1), Runs: r.GetInt64(2)));
         Assert.All(firings, f => Assert.True(f.Runs == 1, $"{f.Schedule} ran {f.Runs} times for its firing at {f.Due:O}"));
-        // Else the test says nothing: one worker alone repeats no firing.
-        Assert.Equal(2, await database.ScalarAsync<long>("SELECT count(*) FROM quartz.qrtz_scheduler_state"));
+        // Else the test says nothing: one worker alone repeats no firing. One that was killed stays in the list for a while.
+        Assert.InRange(await database.ScalarAsync<long>("SELECT count(*) FROM quartz.qrtz_scheduler_state"), 2, long.MaxValue);
         // No two at once either.
         Assert.Equal(0, await database.ScalarAsync<long>(
             """

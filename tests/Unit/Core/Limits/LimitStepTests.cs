@@ -288,7 +288,6 @@ public sealed class LimitStepTests(LimitServers servers)
             RequestId = sample.RequestId,
             Caller = caller,
             Request = sample.Request,
-            Purpose = CallPurpose.Job,
             ConversationId = sample.ConversationId,
             StartedAt = sample.StartedAt,
             Route = sample.Route,
