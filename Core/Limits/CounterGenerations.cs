@@ -33,8 +33,8 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
     private static readonly TimeSpan WaitStep = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Afterlife = TimeSpan.FromHours(1);
 
-    /// <summary>Longer than a settlement takes to commit.</summary>
-    private static readonly TimeSpan SecondLook = TimeSpan.FromSeconds(15);
+    /// <summary>Longer than a settlement takes to commit, one that waits out a restart of the database included: 15 s of tries, and 10 s of the last.</summary>
+    private static readonly TimeSpan SecondLook = TimeSpan.FromSeconds(30);
 
     private readonly Channel<(long Generation, Dictionary<string, LedgerCounter> Counted)> _built = Channel.CreateUnbounded<(long, Dictionary<string, LedgerCounter>)>();
     private readonly SemaphoreSlim _renewing = new(1, 1);

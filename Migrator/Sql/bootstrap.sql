@@ -4,7 +4,7 @@
 -- aiaspire_migrator   logs in to change the schema; acts as the owner
 -- aiaspire_app        the processes; sees only what the row policies show it, owns nothing
 -- aiaspire_functions  owns the cross-tenant functions; nobody logs in as it
--- aiaspire_ledger     inserts attempts and can do nothing else
+-- aiaspire_ledger     writes ledger, conversations and messages for all tenants; reads no more than the keys that its statements match on
 -- aiaspire_backup     dumps everything
 DO $$
 DECLARE
