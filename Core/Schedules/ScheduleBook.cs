@@ -1,6 +1,7 @@
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
 using Microsoft.EntityFrameworkCore;
+using Npgsql;
 
 namespace AiAspire.Core.Schedules;
 
@@ -121,16 +122,27 @@ public sealed class ScheduleBook(TenantSessions sessions, TimeProvider time)
     }
 
     /// <summary>A run begins. No two of a schedule run at once, so one that seems to is that of a process which died.</summary>
-    public Task StartAsync(ScheduleRun run, DateTimeOffset? nextRunAt, CancellationToken cancellationToken)
-        => Platform.RunAsync(
-            async (db, token) =>
-            {
-                await db.ScheduleRuns.Where(r => r.Schedule == run.Schedule && r.State == RunState.Running && r.RunId != run.RunId)
-                    .ExecuteUpdateAsync(s => s.SetProperty(r => r.State, RunState.Lost).SetProperty(r => r.Error, "The process that ran it is gone."), token);
-                await WriteAsync(db, run, token);
-                await db.Schedules.Where(s => s.Name == run.Schedule).ExecuteUpdateAsync(s => s.SetProperty(r => r.NextRunAt, nextRunAt), token);
-            },
-            cancellationToken);
+    /// <returns>False: this firing of the schedule has another run.</returns>
+    public async Task<bool> StartAsync(ScheduleRun run, DateTimeOffset? nextRunAt, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await Platform.RunAsync(
+                async (db, token) =>
+                {
+                    await db.ScheduleRuns.Where(r => r.Schedule == run.Schedule && r.State == RunState.Running && r.RunId != run.RunId)
+                        .ExecuteUpdateAsync(s => s.SetProperty(r => r.State, RunState.Lost).SetProperty(r => r.Error, "The process that ran it is gone."), token);
+                    await WriteAsync(db, run, token);
+                    await db.Schedules.Where(s => s.Name == run.Schedule).ExecuteUpdateAsync(s => s.SetProperty(r => r.NextRunAt, nextRunAt), token);
+                },
+                cancellationToken);
+            return true;
+        }
+        catch (PostgresException e) when (e.SqlState == PostgresErrorCodes.UniqueViolation)
+        {
+            return false;
+        }
+    }
 
     /// <summary>A run is over.</summary>
     public Task FinishAsync(ScheduleRun run, CancellationToken cancellationToken)

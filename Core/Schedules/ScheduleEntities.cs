@@ -94,6 +94,8 @@ internal sealed class ScheduleModel : IEntityTypeConfiguration<Schedule>, IEntit
         builder.HasIndex(r => new { r.TenantId, r.Schedule, r.RunId });
         // Of what was asked for and has not begun, one: asking again is asking for the same.
         builder.HasIndex(r => new { r.TenantId, r.Schedule }).IsUnique().HasFilter("state IN ('Requested', 'Queued')");
+        // A firing has one run. One that a dead process began is run again as a recovery.
+        builder.HasIndex(r => new { r.TenantId, r.Schedule, r.DueAt }).IsUnique().HasFilter("trigger = 'Schedule'");
         builder.Property(r => r.Report).HasColumnType("jsonb");
     }
 }

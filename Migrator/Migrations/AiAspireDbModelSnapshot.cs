@@ -1819,6 +1819,11 @@ namespace AiAspire.Migrator.Migrations
                         .HasDatabaseName("schedule_runs_tenant_id_schedule_key")
                         .HasFilter("state IN ('Requested', 'Queued')");
 
+                    b.HasIndex("TenantId", "Schedule", "DueAt")
+                        .IsUnique()
+                        .HasDatabaseName("schedule_runs_tenant_id_schedule_due_at_key")
+                        .HasFilter("trigger = 'Schedule'");
+
                     b.HasIndex("TenantId", "Schedule", "RunId")
                         .HasDatabaseName("schedule_runs_tenant_id_schedule_run_id_idx");
 

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using AiAspire.Core.Data;
 using AiAspire.Core.Schedules;
@@ -7,17 +6,18 @@ using Quartz;
 
 namespace AiAspire.Workers.Schedules;
 
-/// <summary>Writes every run down. When that cannot be done the run goes on: what it does matters more than its record.</summary>
-internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedules, TimeProvider time, ILogger<RunJournal> logger) : IJobListener
+/// <summary>
+/// Writes every run down, and lets each firing run once: a scheduler that hung past its check-in, or one that starts and declares its triggers anew, can
+/// fire what another has fired. When the row cannot be written the run goes on: what it does matters more than its record, and doing it twice does no harm.
+/// </summary>
+internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedules, TimeProvider time, ILogger<RunJournal> logger) : IJobExecutionMiddleware
 {
     /// <summary>The triggers of runs that were asked for are named by the run.</summary>
     public const string ManualPrefix = "run-";
 
     private const int MaxError = 2_000;
 
-    private readonly ConcurrentDictionary<string, ScheduleRun> _running = new(StringComparer.Ordinal);
-
-    public async ValueTask JobToBeExecuted(IJobExecutionContext context, CancellationToken cancellationToken = default)
+    public async ValueTask Invoke(IJobExecutionContext context, JobExecutionDelegate next, CancellationToken cancellationToken = default)
     {
         var now = time.GetUtcNow();
         var manual = context.Trigger.Key.Name.StartsWith(ManualPrefix, StringComparison.Ordinal);
@@ -33,39 +33,47 @@ internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedul
             Worker = $"{Environment.MachineName}:{Environment.ProcessId}",
             StartedAt = now,
         };
-        _running[context.FireInstanceId] = run;
-        await WriteAsync(run, book.StartAsync(run, schedules.NextAfter(schedule, now), cancellationToken));
-    }
-
-    public async ValueTask JobWasExecuted(IJobExecutionContext context, JobExecutionException? jobException, CancellationToken cancellationToken = default)
-    {
-        if (!_running.TryRemove(context.FireInstanceId, out var run))
-            return;
-        run.FinishedAt = time.GetUtcNow();
-        run.State = jobException is null ? RunState.Succeeded : RunState.Failed;
-        run.Report = (context.Result as JsonObject)?.ToJsonString();
-        if (jobException is not null)
+        var start = book.StartAsync(run, schedules.NextAfter(schedule, now), cancellationToken);
+        if (await WrittenAsync(run, start) && !await start)
         {
-            // Quartz wraps what the job threw.
-            var error = (jobException.InnerException?.InnerException ?? jobException.InnerException ?? jobException).Message;
-            run.Error = error.Length > MaxError ? error[..MaxError] : error;
+            LogFiredBefore(logger, schedule, run.DueAt);
+            return;
         }
 
-        // Also when the process is on its way down.
-        await WriteAsync(run, book.FinishAsync(run, CancellationToken.None));
+        try
+        {
+            await next(context, cancellationToken);
+            (run.State, run.Report) = (RunState.Succeeded, (context.Result as JsonObject)?.ToJsonString());
+        }
+        catch (Exception e)
+        {
+            (run.State, run.Error) = (RunState.Failed, e.Message.Length > MaxError ? e.Message[..MaxError] : e.Message);
+            throw;
+        }
+        finally
+        {
+            run.FinishedAt = time.GetUtcNow();
+            // Also when the process is on its way down.
+            await WrittenAsync(run, book.FinishAsync(run, CancellationToken.None));
+        }
     }
 
-    private async Task WriteAsync(ScheduleRun run, Task write)
+    private async Task<bool> WrittenAsync(ScheduleRun run, Task write)
     {
         try
         {
             await write;
+            return true;
         }
         catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException or InvalidOperationException)
         {
             LogUnwritten(logger, run.RunId, run.Schedule, e);
+            return false;
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "The firing of {Schedule} at {DueAt} has its run; it does not run again")]
+    private static partial void LogFiredBefore(ILogger logger, string schedule, DateTimeOffset? dueAt);
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Run {Run} of schedule {Schedule} could not be written down")]
     private static partial void LogUnwritten(ILogger logger, Guid run, string schedule, Exception exception);

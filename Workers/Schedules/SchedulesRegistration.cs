@@ -80,7 +80,7 @@ internal static class SchedulesRegistration
                 store.UseClustering();
                 store.UseSystemTextJsonSerializer();
             });
-            quartz.AddJobListener<RunJournal>();
+            quartz.AddJobMiddleware<RunJournal>();
             Add<RetentionJob>(RetentionJob.Key, options.RetentionCron);
             Add<IdempotencyCleanupJob>(IdempotencyCleanupJob.Key, options.IdempotencyCleanupCron);
             Add<ProviderProbeJob>(ProviderProbeJob.Key, options.ProviderProbeCron);

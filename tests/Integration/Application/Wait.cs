@@ -15,12 +15,22 @@ internal static class Wait
         var started = Stopwatch.GetTimestamp();
         while (true)
         {
-            if (await ask() is { } answer)
-                return answer;
+            // A replica that another test killed may still be starting: no answer is one more that is not yet the right one.
+            var unanswered = "";
+            try
+            {
+                if (await ask() is { } answer)
+                    return answer;
+            }
+            catch (HttpRequestException e)
+            {
+                unanswered = e.Message;
+            }
+
             if (Stopwatch.GetElapsedTime(started) > limit)
             {
                 var log = string.Join('\n', Aspire.Hosting.Testing.FaultExtensions.GetResourceLogs(application.App, resource).TakeLast(40));
-                throw new TimeoutException($"Waited {limit.TotalSeconds} s for {what}. {seen?.Invoke()} Last lines of {resource}:\n{log}");
+                throw new TimeoutException($"Waited {limit.TotalSeconds} s for {what}. {seen?.Invoke()} {unanswered} Last lines of {resource}:\n{log}");
             }
 
             await Task.Delay(Interval);

@@ -47,6 +47,27 @@ public sealed class ScheduleTests(RunningApplication application)
     }
 
     [Fact]
+    public async Task A_firing_that_another_worker_has_taken_does_not_run_again()
+    {
+        await using var database = await application.OpenSuperuserAsync();
+        // As a worker would that hung past its check-in: the scheduler gives its firing to the next one, and then it wakes.
+        var due = await database.ScalarAsync<DateTime>(
+            """
+            INSERT INTO aiaspire.schedule_runs (tenant_id, run_id, schedule, trigger, state, due_at, worker, started_at, finished_at)
+            SELECT tenant_id, gen_random_uuid(), name, 'Schedule', 'Succeeded', next_run_at + interval '4 seconds', 'elsewhere', now(), now()
+            FROM aiaspire.schedules WHERE name = 'conversation-retention' RETURNING due_at
+            """);
+
+        await Wait.UntilAsync(
+            "the firing to be left alone",
+            () => Task.FromResult(application.App.GetResourceLogs("workers").Any(l => l.Contains("has its run; it does not run again", StringComparison.Ordinal))),
+            application,
+            "workers");
+
+        Assert.Equal("elsewhere", await database.ScalarAsync<string>("SELECT worker FROM aiaspire.schedule_runs WHERE due_at = $1 AND schedule = 'conversation-retention'", due));
+    }
+
+    [Fact]
     public async Task A_run_on_request_happens_once_however_often_it_is_asked_for_and_is_reported()
     {
         using var client = application.Developer();

@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124131227_Initial")]
+    [Migration("20261124145644_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -1821,6 +1821,11 @@ namespace AiAspire.Migrator.Migrations
                         .IsUnique()
                         .HasDatabaseName("schedule_runs_tenant_id_schedule_key")
                         .HasFilter("state IN ('Requested', 'Queued')");
+
+                    b.HasIndex("TenantId", "Schedule", "DueAt")
+                        .IsUnique()
+                        .HasDatabaseName("schedule_runs_tenant_id_schedule_due_at_key")
+                        .HasFilter("trigger = 'Schedule'");
 
                     b.HasIndex("TenantId", "Schedule", "RunId")
                         .HasDatabaseName("schedule_runs_tenant_id_schedule_run_id_idx");

@@ -998,6 +998,14 @@ namespace AiAspire.Migrator.Migrations
                 unique: true);
 
             migrationBuilder.CreateIndex(
+                name: "schedule_runs_tenant_id_schedule_due_at_key",
+                schema: "aiaspire",
+                table: "schedule_runs",
+                columns: new[] { "tenant_id", "schedule", "due_at" },
+                unique: true,
+                filter: "trigger = 'Schedule'");
+
+            migrationBuilder.CreateIndex(
                 name: "schedule_runs_tenant_id_schedule_key",
                 schema: "aiaspire",
                 table: "schedule_runs",
