@@ -9,6 +9,7 @@ internal static class SchemaExceptions
         ["tenants_slug_key"] = "a slug is unique over all tenants, and a token's tenant is found by it",
         ["api_keys_hash_key"] = "a key arrives before its tenant is known; the hash of 256 random bits tells nobody anything",
         ["jobs_available_at_idx"] = "workers find what has become due over all tenants, through claim_jobs alone",
+        ["jobs_claimed_at_idx"] = "workers find what runs over all tenants, through claim_jobs alone",
     };
 
     /// <summary>Functions that run with the rights of aiaspire_functions; docs/security.md says of each what it crosses and why.</summary>

@@ -78,6 +78,9 @@ public sealed class Job : IUserOwned
 
     public string? Worker { get; set; }
 
+    /// <summary>The last claim. Claims come one after the other, so of those that run none was claimed before the oldest of them.</summary>
+    public DateTimeOffset? ClaimedAt { get; set; }
+
     public bool CancelRequested { get; set; }
 
     /// <summary>0 to 1, as its handler reports it.</summary>
@@ -190,7 +193,7 @@ internal sealed class JobModel : IEntityTypeConfiguration<Job>, IEntityTypeConfi
         builder.HasIndex(j => new { j.TenantId, j.UserId, j.PartOf }).HasFilter("part_of IS NOT NULL");
         // For the claim, one index to each state, so that each is as small as what is in that state.
         builder.HasIndex(j => new { j.TenantId, j.Priority, j.AvailableAt }).HasFilter("state = 'Queued'");
-        builder.HasIndex(j => j.TenantId).HasFilter("state = 'Running'");
+        builder.HasIndex(j => j.ClaimedAt).HasFilter("state = 'Running'");
         builder.HasIndex(j => j.AvailableAt).HasFilter("state = 'Scheduled'");
     }
 

@@ -19,17 +19,22 @@ public sealed record RenewedLeases(IReadOnlySet<Guid> Held, IReadOnlySet<Guid> C
 /// The workers' side of the queue, over all tenants. A claim takes <c>FOR UPDATE SKIP LOCKED</c> in a transaction of its own, never held
 /// across the work; every later step is fenced by the lease token. What is said here to the database survives its repetition.
 /// </summary>
-public sealed class JobLeases(TenantSessions sessions)
+public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
 {
     private const string ClaimSql =
         """
         SELECT tenant_id, user_id, job_id, kind, payload, tries, failures, snoozes, lost_leases, max_tries, lease_token, trace_parent, ready_at, deadline,
-            max_cost, cancel_requested, visit
-        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6)
+            max_cost, cancel_requested, visit, priority, running_since
+        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         """;
+
+    private readonly ClaimCursor _cursor = new(time);
 
     // Where the next claim goes on in the ring of tenants.
     private Guid _lastTenant;
+
+    /// <summary>When a claim that found nothing is worth repeating though no one says that jobs wait; null: the last one looked at everything.</summary>
+    public TimeSpan? LooksAtAllIn => _cursor.LooksAtAllIn;
 
     /// <summary>
     /// Takes jobs that are ready or whose worker let its lease end: in turn from all tenants, first from those that run fewest.
@@ -39,13 +44,16 @@ public sealed class JobLeases(TenantSessions sessions)
     {
         var claimed = new List<ClaimedJob>();
         var (visited, last) = (-1, _lastTenant);
+        var look = _cursor.Begin();
         await sessions.CallFunctionAsync(
             ClaimSql,
             row =>
             {
-                claimed.Add(Read(row));
+                var job = Read(row);
+                claimed.Add(job);
+                look.Took(job.TenantId, row.GetInt16(17), job.ReadyAt, row.GetFieldValue<DateTimeOffset>(18));
                 if (row.GetInt32(16) is var visit && visit > visited)
-                    (visited, last) = (visit, row.GetGuid(0));
+                    (visited, last) = (visit, job.TenantId);
             },
             cancellationToken,
             Parameter.Of(request.Worker),
@@ -53,7 +61,12 @@ public sealed class JobLeases(TenantSessions sessions)
             Parameter.Of(request.Limit),
             Parameter.Of(request.Lease),
             Parameter.Of(request.TenantCap),
-            Parameter.Of(_lastTenant));
+            Parameter.Of(_lastTenant),
+            Parameter.Of(look.RunningSince),
+            Parameter.Of(look.Tenants),
+            Parameter.Of(look.Priorities),
+            Parameter.Of(look.From));
+        look.End();
         _lastTenant = last;
         return claimed;
     }

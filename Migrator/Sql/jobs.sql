@@ -22,9 +22,16 @@ CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history 
 -- Workers serve all tenants. A claim goes round the ring of tenants that have ready jobs, from where this worker's last one ended, and takes from
 -- each in turn, first from those that run fewest: a tenant with ten thousand jobs waits like one with a single one. What runs is counted from
 -- the rows themselves, so no counter can drift; claims come one after the other, so the caps are exact.
-CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_after uuid)
+--
+-- PostgreSQL keeps the index entries of jobs that are over for as long as any transaction of the cluster may see them. So that a claim need not read them
+-- all under a long one, a worker says where its last claims ended: in p_from for each of the tenants and priorities that it knows, and in p_running_since,
+-- before which nothing ran. These are hints. With p_tenants null a claim looks at everything, and finds what they miss: other tenants and priorities, jobs
+-- whose transaction committed late, the first jobs after the clock was set back.
+CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_after uuid,
+        p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
     RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, payload bytea, tries integer, failures integer, snoozes integer, lost_leases integer,
-        max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer)
+        max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer,
+        priority smallint, running_since timestamptz)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
     -- The table goes from empty to full and back faster than statistics follow; the right plan is always by index.
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -34,38 +41,69 @@ DECLARE
     -- Longer rings are gone through in several claims.
     c_visits CONSTANT integer := 200;
     c_promoted CONSTANT integer := 500;
+    c_last_priority CONSTANT smallint := 32767;
     v_now timestamptz;
+    -- The ring, in the order of its visits: each tenant's first ready job.
+    v_ring uuid[];
+    v_priorities smallint[];
+    v_from timestamptz[];
+    v_oldest timestamptz;
+    v_rows tid[];
+    v_tenants uuid[];
+    v_visits integer[];
 BEGIN
     -- A claim that a crash of the database undoes is only made again; its worker is fenced off.
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock(1095058259, 1);
     v_now := clock_timestamp();
 
-    UPDATE aiaspire.jobs j SET state = 'Queued' FROM (
-        SELECT s.tenant_id, s.user_id, s.job_id FROM aiaspire.jobs s
-        WHERE s.state = 'Scheduled' AND s.available_at <= v_now ORDER BY s.available_at LIMIT c_promoted FOR UPDATE SKIP LOCKED
-    ) due
-    WHERE j.tenant_id = due.tenant_id AND j.user_id = due.user_id AND j.job_id = due.job_id;
+    UPDATE aiaspire.jobs j SET state = 'Queued' WHERE j.ctid = ANY (ARRAY(
+        SELECT s.ctid FROM aiaspire.jobs s
+        WHERE s.state = 'Scheduled' AND s.available_at <= v_now ORDER BY s.available_at LIMIT c_promoted FOR UPDATE SKIP LOCKED));
 
-    RETURN QUERY
-    WITH RECURSIVE running AS MATERIALIZED (
-        SELECT r.tenant_id, r.user_id, r.job_id, r.kind, r.lease_until FROM aiaspire.jobs r WHERE r.state = 'Running'
+    IF p_tenants IS NULL THEN
+        WITH RECURSIVE ring (tenant_id, priority, available_at, wrapped, visit) AS (
+            SELECT p_after, NULL::smallint, NULL::timestamptz, false, 0
+            UNION ALL
+            SELECT succ.tenant_id, succ.priority, succ.available_at, succ.wrapped, r.visit + 1
+            FROM ring r CROSS JOIN LATERAL (
+                (SELECT q.tenant_id, q.priority, q.available_at, r.wrapped FROM aiaspire.jobs q
+                    WHERE q.state = 'Queued' AND q.tenant_id > r.tenant_id ORDER BY q.tenant_id, q.priority, q.available_at LIMIT 1)
+                UNION ALL
+                (SELECT q.tenant_id, q.priority, q.available_at, true FROM aiaspire.jobs q
+                    WHERE q.state = 'Queued' AND NOT r.wrapped ORDER BY q.tenant_id, q.priority, q.available_at LIMIT 1)
+                LIMIT 1
+            ) succ (tenant_id, priority, available_at, wrapped)
+            WHERE r.visit < c_visits AND NOT (succ.wrapped AND succ.tenant_id > p_after)
+        )
+        SELECT array_agg(r.tenant_id ORDER BY r.visit), array_agg(r.priority ORDER BY r.visit), array_agg(r.available_at ORDER BY r.visit)
+        INTO v_ring, v_priorities, v_from
+        FROM ring r WHERE r.visit > 0;
+    ELSE
+        SELECT array_agg(h.tenant ORDER BY h.tenant <= p_after, h.tenant), array_agg(h.priority ORDER BY h.tenant <= p_after, h.tenant),
+            array_agg(h.available_at ORDER BY h.tenant <= p_after, h.tenant)
+        INTO v_ring, v_priorities, v_from
+        FROM (
+            SELECT DISTINCT ON (k.tenant) k.tenant, k.priority, head.available_at
+            FROM unnest(p_tenants, p_priorities, p_from) AS k (tenant, priority, since) CROSS JOIN LATERAL (
+                SELECT q.available_at FROM aiaspire.jobs q
+                WHERE q.state = 'Queued' AND q.tenant_id = k.tenant AND q.priority = k.priority AND q.available_at >= k.since ORDER BY q.available_at LIMIT 1
+            ) head
+            ORDER BY k.tenant, k.priority
+        ) h;
+    END IF;
+
+    -- What may be taken is found in one statement and taken in the next, each row by its key or its place: the planner, whose statistics of a queue that
+    -- fills and empties itself say little, would else read the whole table, with its dead rows, for each of them.
+    WITH running AS MATERIALIZED (
+        SELECT r.tenant_id, r.user_id, r.job_id, r.kind, r.lease_until, r.claimed_at FROM aiaspire.jobs r
+        WHERE r.state = 'Running' AND r.claimed_at >= coalesce(p_running_since, '-infinity')
     ), busy AS MATERIALIZED (
         SELECT r.tenant_id, count(*)::integer AS jobs FROM running r WHERE r.lease_until > v_now GROUP BY r.tenant_id
-    ), ring (tenant_id, wrapped, visit) AS (
-        SELECT p_after, false, 0
-        UNION ALL
-        SELECT succ.tenant_id, succ.wrapped, r.visit + 1
-        FROM ring r CROSS JOIN LATERAL (
-            (SELECT q.tenant_id, r.wrapped FROM aiaspire.jobs q WHERE q.state = 'Queued' AND q.tenant_id > r.tenant_id ORDER BY q.tenant_id LIMIT 1)
-            UNION ALL
-            (SELECT q.tenant_id, true FROM aiaspire.jobs q WHERE q.state = 'Queued' AND NOT r.wrapped ORDER BY q.tenant_id LIMIT 1)
-            LIMIT 1
-        ) succ (tenant_id, wrapped)
-        WHERE r.visit < c_visits AND NOT (succ.wrapped AND succ.tenant_id > p_after)
     ), ready AS MATERIALIZED (
-        SELECT r.tenant_id, r.visit, coalesce(b.jobs, 0) AS jobs FROM ring r LEFT JOIN busy b ON b.tenant_id = r.tenant_id
-        WHERE r.visit > 0 AND coalesce(b.jobs, 0) < p_tenant_cap
+        SELECT v.tenant_id, v.priority, v.available_at, v.visit::integer, coalesce(b.jobs, 0) AS jobs
+        FROM unnest(v_ring, v_priorities, v_from) WITH ORDINALITY AS v (tenant_id, priority, available_at, visit) LEFT JOIN busy b ON b.tenant_id = v.tenant_id
+        WHERE coalesce(b.jobs, 0) < p_tenant_cap
     ), portion AS MATERIALIZED (
         SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::integer AS jobs FROM ready
     ), chosen AS MATERIALIZED (
@@ -74,26 +112,33 @@ BEGIN
         UNION ALL
         SELECT o.tenant_id, head.user_id, head.job_id, o.visit, o.jobs + head.place
         FROM ready o CROSS JOIN LATERAL (
-            SELECT q.user_id, q.job_id, row_number() OVER (ORDER BY q.priority, q.available_at)::integer AS place
+            -- By rows: jobs that were queued together have one time, and would else be numbered all together.
+            SELECT q.user_id, q.job_id, row_number() OVER (ORDER BY q.priority, q.available_at ROWS UNBOUNDED PRECEDING)::integer AS place
             FROM aiaspire.jobs q WHERE q.tenant_id = o.tenant_id AND q.state = 'Queued' AND q.kind = ANY (p_kinds)
+                AND (q.priority, q.available_at) >= (o.priority, o.available_at)
+                AND q.priority <= CASE WHEN p_tenants IS NULL THEN c_last_priority ELSE o.priority END
             ORDER BY q.priority, q.available_at
             LIMIT least(p_tenant_cap - o.jobs, (SELECT s.jobs FROM portion s))
         ) head
         ORDER BY 5, 4 LIMIT p_limit
-    ), picked AS MATERIALIZED (
-        SELECT j.tenant_id, j.user_id, j.job_id, c.visit
-        FROM chosen c JOIN aiaspire.jobs j ON j.tenant_id = c.tenant_id AND j.user_id = c.user_id AND j.job_id = c.job_id
-        -- Asked again of the row as it is once it is locked: it may have been cancelled, or its lease renewed.
-        WHERE j.state = 'Queued' OR (j.state = 'Running' AND j.lease_until <= v_now)
-        FOR UPDATE OF j SKIP LOCKED
     )
+    SELECT array_agg(held.ctid ORDER BY c.visit DESC), array_agg(c.tenant_id ORDER BY c.visit DESC), array_agg(c.visit ORDER BY c.visit DESC),
+        (SELECT coalesce(min(r.claimed_at), v_now) FROM running r)
+    INTO v_rows, v_tenants, v_visits, v_oldest
+    FROM chosen c CROSS JOIN LATERAL (
+        SELECT j.ctid FROM aiaspire.jobs j
+        WHERE j.tenant_id = c.tenant_id AND j.user_id = c.user_id AND j.job_id = c.job_id
+            -- Asked again of the row as it is once it is locked: it may have been cancelled, or its lease renewed.
+            AND (j.state = 'Queued' OR (j.state = 'Running' AND j.lease_until <= v_now))
+        FOR UPDATE SKIP LOCKED
+    ) held;
+    RETURN QUERY
     UPDATE aiaspire.jobs j SET
-        state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), lease_until = clock_timestamp() + p_lease, tries = j.tries + 1,
+        state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), lease_until = clock_timestamp() + p_lease, claimed_at = v_now, tries = j.tries + 1,
         lost_leases = j.lost_leases + CASE j.state WHEN 'Running' THEN 1 ELSE 0 END, started_at = coalesce(j.started_at, v_now), progress = NULL, error_code = NULL
-    FROM picked p
-    WHERE j.tenant_id = p.tenant_id AND j.user_id = p.user_id AND j.job_id = p.job_id
+    WHERE j.ctid = ANY (v_rows)
     RETURNING j.tenant_id, j.user_id, j.job_id, j.kind, j.payload, j.tries, j.failures, j.snoozes, j.lost_leases, j.max_tries, j.lease_token, j.trace_parent,
-        j.available_at, j.deadline, j.max_cost, j.cancel_requested, p.visit;
+        j.available_at, j.deadline, j.max_cost, j.cancel_requested, v_visits[array_position(v_tenants, j.tenant_id)], j.priority, v_oldest;
 END
 $$;
 

@@ -56,7 +56,7 @@ internal sealed partial class JobRunner(
                     moreWait = claimed.Count >= room;
                 // What was claimed says that more may wait: a claim takes each tenant's share at most.
                 if (claimed.Count == 0 || claimed.Count >= room)
-                    await signal.WaitAsync(TimeSpan.FromSeconds(options.Value.PollSeconds), stoppingToken);
+                    await signal.WaitAsync(Pause(claimed.Count < room), stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
             {
@@ -68,6 +68,13 @@ internal sealed partial class JobRunner(
                 await Task.Delay(ErrorDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    /// <param name="mayHaveMissed">Nothing was found, by a claim that may not have looked at everything.</param>
+    private TimeSpan Pause(bool mayHaveMissed)
+    {
+        var poll = TimeSpan.FromSeconds(options.Value.PollSeconds);
+        return mayHaveMissed && leases.LooksAtAllIn is { } look && look < poll ? look : poll;
     }
 
     private void Start(ClaimedJob claimed)

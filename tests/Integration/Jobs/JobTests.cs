@@ -12,6 +12,20 @@ public sealed class JobTests(RunningApplication application)
 
     [Fact]
     [Trait("Checklist", "ARCH-01")]
+    public async Task A_job_that_appears_behind_those_that_were_taken_is_found_too()
+    {
+        using var client = application.Developer();
+        var late = (await client.QueueAsync(new { request = Wire.Chat("say exactly: late"), run_at = TimeProvider.System.GetUtcNow().AddHours(1) })).GetProperty("id").GetGuid();
+        await client.OverAsync(await client.QueueChatAsync("say exactly: first"), application);
+        // As one whose transaction began an hour ago and commits now.
+        await using (var database = await application.OpenSuperuserAsync())
+            await database.ExecuteAsync("UPDATE aiaspire.jobs SET state = 'Queued', available_at = available_at - interval '2 hours' WHERE job_id = $1", late);
+
+        Assert.Equal("late", (await client.OverAsync(late, application)).GetProperty("result").Content());
+    }
+
+    [Fact]
+    [Trait("Checklist", "ARCH-01")]
     [Trait("Checklist", "OBS-16")]
     public async Task A_queued_completion_runs_in_a_worker_and_is_charged_once()
     {

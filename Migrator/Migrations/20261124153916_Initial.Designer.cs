@@ -12,7 +12,7 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Metadata;
 namespace AiAspire.Migrator.Migrations
 {
     [DbContext(typeof(AiAspireDb))]
-    [Migration("20261124145644_Initial")]
+    [Migration("20261124153916_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -582,6 +582,10 @@ namespace AiAspire.Migrator.Migrations
                         .HasColumnType("boolean")
                         .HasColumnName("cancel_requested");
 
+                    b.Property<DateTimeOffset?>("ClaimedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("claimed_at");
+
                     b.Property<DateTimeOffset>("CreatedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("created_at");
@@ -676,8 +680,8 @@ namespace AiAspire.Migrator.Migrations
                         .HasDatabaseName("jobs_available_at_idx")
                         .HasFilter("state = 'Scheduled'");
 
-                    b.HasIndex("TenantId")
-                        .HasDatabaseName("jobs_tenant_id_idx")
+                    b.HasIndex("ClaimedAt")
+                        .HasDatabaseName("jobs_claimed_at_idx")
                         .HasFilter("state = 'Running'");
 
                     b.HasIndex("TenantId", "Priority", "AvailableAt")

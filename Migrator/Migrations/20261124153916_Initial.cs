@@ -200,6 +200,7 @@ namespace AiAspire.Migrator.Migrations
                     lease_token = table.Column<Guid>(type: "uuid", nullable: true),
                     lease_until = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
                     worker = table.Column<string>(type: "text", nullable: true),
+                    claimed_at = table.Column<DateTimeOffset>(type: "timestamp with time zone", nullable: true),
                     cancel_requested = table.Column<bool>(type: "boolean", nullable: false),
                     progress = table.Column<double>(type: "double precision", nullable: true),
                     payload = table.Column<byte[]>(type: "bytea", nullable: false),
@@ -936,10 +937,10 @@ namespace AiAspire.Migrator.Migrations
                 filter: "state = 'Scheduled'");
 
             migrationBuilder.CreateIndex(
-                name: "jobs_tenant_id_idx",
+                name: "jobs_claimed_at_idx",
                 schema: "aiaspire",
                 table: "jobs",
-                column: "tenant_id",
+                column: "claimed_at",
                 filter: "state = 'Running'");
 
             migrationBuilder.CreateIndex(
