@@ -12,6 +12,10 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
     /// <summary>Any number that no other program takes: migrators wait for one another on it.</summary>
     private const long MigrationLock = 0x4149_4153;
 
+    /// <summary>What the functions do, by subject; <c>security.sql</c>, run after them, says who may call them and whose rights they have.</summary>
+    private static readonly string[] FunctionFiles =
+        ["jobs.sql", "ledger.sql", "usage.sql", "tenancy.sql", "audit.sql", "notifications.sql", "retention.sql", "idempotency.sql"];
+
     public async Task RunAsync(string contentConnection, string keyStoreConnection, DatabaseOptions options, CancellationToken cancellationToken)
     {
         if (options.Bootstrap)
@@ -49,7 +53,8 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
         await PartitionedTables.EnsureMonthsAsync(connection, time.GetUtcNow(), cancellationToken);
         await QuartzSchema.EnsureAsync(connection, cancellationToken);
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
-        await Sql.RunFileAsync(connection, "jobs.sql", cancellationToken);
+        foreach (var file in FunctionFiles)
+            await Sql.RunFileAsync(connection, file, cancellationToken);
         await Sql.RunFileAsync(connection, "security.sql", cancellationToken);
         await RowSecurityCheck.ThrowIfUnsafeAsync(connection, AiAspireDb.Schema, cancellationToken);
         await transaction.CommitAsync(cancellationToken);

@@ -24,7 +24,7 @@ public sealed record OpenLedger(long Count, decimal EstimatedCost, IReadOnlyList
 
 /// <summary>
 /// Closes what dead processes left open, at the estimate: the input as estimated and all the output that was reserved. The rules stand
-/// in <c>reconcile_attempts</c> (security.sql). It may run anywhere, any number at once, and be killed anywhere.
+/// in <c>reconcile_attempts</c> (ledger.sql). It may run anywhere, any number at once, and be killed anywhere.
 /// </summary>
 public sealed partial class Reconciler
 {

@@ -79,7 +79,7 @@ public sealed class UsageRollup : ITenantOwned
     public required long[] LatencyCounts { get; init; }
 }
 
-/// <summary>Says that something older than the roll-up looks back was settled. Never updated: see <c>roll_up_usage</c> in security.sql.</summary>
+/// <summary>Says that something older than the roll-up looks back was settled. Never updated: see <c>roll_up_usage</c> in usage.sql.</summary>
 internal sealed class UsageLateMark : ITenantOwned
 {
     public required Guid TenantId { get; init; }

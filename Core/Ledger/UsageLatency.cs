@@ -3,7 +3,7 @@ namespace AiAspire.Core.Ledger;
 /// <summary>Latencies counted in classes, which can be added up and still tell quantiles.</summary>
 public static class UsageLatency
 {
-    /// <summary>Upper bounds in milliseconds, as in <c>usage_rollup_minutes</c> (security.sql); a last class has none.</summary>
+    /// <summary>Upper bounds in milliseconds, as in <c>keep_usage</c> (usage.sql); a last class has none.</summary>
     public static IReadOnlyList<double> BoundsMs { get; } = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
 
     /// <summary>The quantile, as a straight line within its class; in the last class, its lower bound. Null without requests.</summary>

@@ -97,7 +97,7 @@ public sealed class ModelPrice : ISharedByPlatform
         return (input, output);
     }
 
-    /// <summary>US dollars that a request of this size may cost at most. <c>most_cost</c> in security.sql says the same.</summary>
+    /// <summary>US dollars that a request of this size may cost at most. <c>most_cost</c> in ledger.sql says the same.</summary>
     public decimal MostCost(long input, long output)
     {
         var dearest = Dearest(input);
