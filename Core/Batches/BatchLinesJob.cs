@@ -17,7 +17,7 @@ namespace AiAspire.Core.Batches;
 /// is charged once. After a while the job lets others have its turn.
 /// </summary>
 public sealed class BatchLinesJob(
-    ChatPipeline pipeline, RequestParser parser, JobCalls calls, TenantSessions sessions, FileStore files, JobNotifier notifier, IOptions<BatchOptions> options, TimeProvider time)
+    RequestParser parser, JobCalls calls, TenantSessions sessions, FileStore files, JobNotifier notifier, IOptions<BatchOptions> options, TimeProvider time)
     : IJobHandler
 {
     public const string JobKind = "batch.lines";
@@ -129,23 +129,14 @@ public sealed class BatchLinesJob(
     private async Task CallAsync(Work work, Caller caller, ModelRequest request, Guid requestId, string customId, int number, CancellationToken cancellationToken)
     {
         ReadOnlyMemory<byte> answer = default;
-        ChatCall? call = null;
-        call = new ChatCall
+        // Its answer stands in the batch's file: fifty thousand of them are no conversations. Not charged unless it is kept.
+        var call = new JobCall(requestId, caller, request)
         {
-            RequestId = requestId,
-            Caller = caller,
-            Request = request,
             Feature = "batches",
-            // Its answer stands in the batch's file: fifty thousand of them are no conversations.
-            ConversationId = null,
-            StartedAt = time.GetUtcNow(),
-            StartTimestamp = time.GetTimestamp(),
-            AlsoSettle = batch => JobParts.AddKeep(
-                batch, work.Run.Job, work.Lines.BatchId, number, requestId, succeeded: true, call!.Served?.Cost ?? 0, BatchResult.Answered(customId, requestId, answer), work.Cipher),
-            // Not charged unless it is kept.
-            EndUnfinished = static () => null,
+            Keep = (batch, cost) => JobParts.AddKeep(
+                batch, work.Run.Job, work.Lines.BatchId, number, requestId, succeeded: true, cost, BatchResult.Answered(customId, requestId, answer), work.Cipher),
         };
-        await foreach (var reply in pipeline.RunAsync(call, cancellationToken))
+        await foreach (var reply in calls.StreamAsync(call, cancellationToken))
             answer = reply.Json;
     }
 

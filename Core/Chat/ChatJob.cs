@@ -3,7 +3,6 @@ using AiAspire.Core.Jobs;
 using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
-using Npgsql;
 
 namespace AiAspire.Core.Chat;
 
@@ -11,7 +10,7 @@ namespace AiAspire.Core.Chat;
 /// A chat completion as a job: the same pipeline, the same ledger. Its end is part of the settling transaction, so a worker whose lease was
 /// lost neither stores a result nor charges. A streamed request's tokens go to the job's listeners as they come.
 /// </summary>
-public sealed class ChatJob(ChatPipeline pipeline, JobCalls calls, ModelCatalog catalog, TimeProvider time) : IJobKind
+public sealed class ChatJob(JobCalls calls, ModelCatalog catalog, TimeProvider time) : IJobKind
 {
     public const string JobKind = "chat.completion";
 
@@ -31,36 +30,15 @@ public sealed class ChatJob(ChatPipeline pipeline, JobCalls calls, ModelCatalog 
         var cipher = await calls.CipherAsync(job, cancellationToken);
         using var request = ChatRequest.Parse(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)));
         var answer = new Answer();
-        ChatCall? call = null;
-        call = new ChatCall
+        var call = new JobCall(time.NewId(), await calls.CallerAsync(job, cancellationToken), request)
         {
-            // A repeat of the job is another request to the ledger; only the one that ends the job is charged.
-            RequestId = time.NewId(),
-            Caller = await calls.CallerAsync(job, cancellationToken),
-            Request = request,
-            Feature = "jobs",
             ConversationId = job.JobId,
-            StartedAt = time.GetUtcNow(),
-            StartTimestamp = time.GetTimestamp(),
             CostCeiling = job.MaxCost,
-            AlsoSettle = batch => End(batch, new JobEnd(
-                JobState.Succeeded, cipher.Encrypt(answer.ToJson(), ClaimedJob.ResultPlace(job.JobId)), Cost: call!.Served?.Cost ?? 0)),
-            EndUnfinished = () => run.Ending is { } ending ? batch => End(batch, ending with { Cost = call!.Served?.Cost ?? 0 }) : null,
+            Keep = (batch, cost) => End(batch, new JobEnd(JobState.Succeeded, cipher.Encrypt(answer.ToJson(), ClaimedJob.ResultPlace(job.JobId)), Cost: cost)),
+            EndUnfinished = () => run.Ending is { } ending ? (batch, cost) => End(batch, ending with { Cost = cost }) : null,
         };
-        try
-        {
-            await foreach (var reply in pipeline.RunAsync(call, cancellationToken))
-                await TakeAsync(run, request, answer, reply);
-            return null;
-        }
-        catch (WireException e)
-        {
-            throw JobCalls.Outcome(e);
-        }
-        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
-        }
+        await calls.RunAsync(job, call, reply => TakeAsync(run, request, answer, reply), cancellationToken);
+        return null;
 
         void End(TenantBatch batch, JobEnd end)
         {

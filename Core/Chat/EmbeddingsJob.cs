@@ -17,7 +17,7 @@ namespace AiAspire.Core.Chat;
 /// it; a worker that takes the job over goes on with the next. The result is one list, in the order of the inputs.
 /// </summary>
 public sealed class EmbeddingsJob(
-    ChatPipeline pipeline, JobCalls calls, TenantSessions sessions, ModelCatalog catalog, IOptions<JobOptions> options, TimeProvider time) : IJobKind
+    JobCalls calls, TenantSessions sessions, ModelCatalog catalog, IOptions<JobOptions> options, TimeProvider time) : IJobKind
 {
     public const string JobKind = "embeddings";
 
@@ -99,35 +99,19 @@ public sealed class EmbeddingsJob(
         var job = run.Job;
         using var request = set.Request(part);
         ReadOnlyMemory<byte> answer = default;
-        ChatCall? call = null;
-        call = new ChatCall
+        var requestId = time.NewId();
+        var call = new JobCall(requestId, await calls.CallerAsync(job, cancellationToken), request)
         {
-            RequestId = time.NewId(),
-            Caller = await calls.CallerAsync(job, cancellationToken),
-            Request = request,
-            Feature = "jobs",
-            ConversationId = null,
-            StartedAt = time.GetUtcNow(),
-            StartTimestamp = time.GetTimestamp(),
             CostCeiling = job.MaxCost - spent,
-            AlsoSettle = batch => JobParts.AddKeep(batch, job, job.JobId, part, call!.RequestId, succeeded: true, call.Served?.Cost ?? 0, answer.Span, cipher),
-            EndUnfinished = () => run.Ending is { } ending
-                ? batch => JobQueue.AddFinish(batch, job, ending with { Cost = spent + (call!.Served?.Cost ?? 0) })
-                : null,
+            Keep = (batch, cost) => JobParts.AddKeep(batch, job, job.JobId, part, requestId, succeeded: true, cost, answer.Span, cipher),
+            EndUnfinished = () => run.Ending is { } ending ? (batch, cost) => JobQueue.AddFinish(batch, job, ending with { Cost = spent + cost }) : null,
         };
-        try
+        return (await calls.RunAsync(job, call, Take, cancellationToken), answer.ToArray());
+
+        ValueTask Take(ChatEvent reply)
         {
-            await foreach (var reply in pipeline.RunAsync(call, cancellationToken))
-                answer = reply.Json;
-            return (call.Served?.Cost ?? 0, answer.ToArray());
-        }
-        catch (WireException e)
-        {
-            throw JobCalls.Outcome(e);
-        }
-        catch (PostgresException e) when (JobQueue.IsLeaseLost(e) || JobParts.IsThereAlready(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
+            answer = reply.Json;
+            return ValueTask.CompletedTask;
         }
     }
 

@@ -3,11 +3,12 @@ using AiAspire.Core.Jobs;
 using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
+using Npgsql;
 
 namespace AiAspire.Core.Chat;
 
 /// <summary>What all jobs share that make calls for their user.</summary>
-public sealed class JobCalls(CallerDirectory callers, UserKeys userKeys)
+public sealed class JobCalls(ChatPipeline pipeline, CallerDirectory callers, UserKeys userKeys, TimeProvider time)
 {
     // Told when the provider itself is overloaded, and not a limit of the caller's.
     private static readonly string[] Overloaded = ["provider_rate_limited", "provider_unavailable"];
@@ -50,6 +51,38 @@ public sealed class JobCalls(CallerDirectory callers, UserKeys userKeys)
         }
     }
 
+    /// <summary>Takes the call through the pipeline, at whose end it is settled.</summary>
+    /// <exception cref="WireException">Refused, or failed for good.</exception>
+    public IAsyncEnumerable<ChatEvent> StreamAsync(JobCall of, CancellationToken cancellationToken) => pipeline.RunAsync(Begin(of), cancellationToken);
+
+    /// <summary>The same for a job that stands or falls with the call.</summary>
+    /// <param name="job">The job.</param>
+    /// <param name="of">Its call.</param>
+    /// <param name="take">Takes each event of the reply.</param>
+    /// <param name="cancellationToken">Stops the call.</param>
+    /// <returns>What it cost, in US dollars.</returns>
+    /// <exception cref="JobRetryException">The call is to be made again.</exception>
+    /// <exception cref="JobFailedException">It never will succeed.</exception>
+    /// <exception cref="LeaseLostException">Someone else has the job: nothing of the call is kept.</exception>
+    public async Task<decimal> RunAsync(ClaimedJob job, JobCall of, Func<ChatEvent, ValueTask> take, CancellationToken cancellationToken)
+    {
+        var call = Begin(of);
+        try
+        {
+            await foreach (var reply in pipeline.RunAsync(call, cancellationToken))
+                await take(reply);
+            return CostOf(call);
+        }
+        catch (WireException e)
+        {
+            throw Outcome(e);
+        }
+        catch (PostgresException e) when (JobQueue.IsLeaseLost(e) || JobParts.IsThereAlready(e))
+        {
+            throw new LeaseLostException(job.JobId, e);
+        }
+    }
+
     /// <summary>What a call's failure means for its job: another try, or the end.</summary>
     public static Exception Outcome(WireException e) => e.Status switch
     {
@@ -60,4 +93,25 @@ public sealed class JobCalls(CallerDirectory callers, UserKeys userKeys)
     };
 
     public static bool IsOverload(WireException e) => Overloaded.Contains(e.Code, StringComparer.Ordinal);
+
+    private static decimal CostOf(ChatCall call) => call.Served?.Cost ?? 0;
+
+    private ChatCall Begin(JobCall of)
+    {
+        // What is settled asks the call itself for its cost.
+        ChatCall? call = null;
+        return call = new ChatCall
+        {
+            RequestId = of.RequestId,
+            Caller = of.Caller,
+            Request = of.Request,
+            Feature = of.Feature,
+            ConversationId = of.ConversationId,
+            StartedAt = time.GetUtcNow(),
+            StartTimestamp = time.GetTimestamp(),
+            CostCeiling = of.CostCeiling,
+            AlsoSettle = batch => of.Keep(batch, CostOf(call!)),
+            EndUnfinished = () => of.EndUnfinished() is { } end ? batch => end(batch, CostOf(call!)) : null,
+        };
+    }
 }
