@@ -70,23 +70,10 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
     }
 
     /// <summary>Gives the counters up: they are behind the ledger, because settlements could not reach them.</summary>
-    public async Task DropAsync(CancellationToken cancellationToken)
-    {
-        var stale = Interlocked.Read(ref _current);
-        var database = redis.GetDatabase();
-        // Unless another replica has done so already.
-        if (await database.StringGetAsync(Mark) == stale)
-            await database.KeyDeleteAsync(Mark);
-        await AfterAsync(stale, cancellationToken);
-    }
+    public Task DropAsync(CancellationToken cancellationToken) => ReplaceAsync(unlessDone: true, cancellationToken);
 
     /// <summary>Builds the counters anew whichever generation is in force, and whichever this process last heard of: the ledger was changed past them.</summary>
-    public async Task RenewAsync(CancellationToken cancellationToken)
-    {
-        var heard = Interlocked.Read(ref _current);
-        await redis.GetDatabase().KeyDeleteAsync(Mark);
-        await AfterAsync(heard, cancellationToken);
-    }
+    public Task RenewAsync(CancellationToken cancellationToken) => ReplaceAsync(unlessDone: false, cancellationToken);
 
     /// <summary>So that no first call waits for it.</summary>
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -130,6 +117,17 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
         }
 
         await AddAsync(generation, late.Where(c => c.Value.Amount != 0));
+    }
+
+    /// <param name="unlessDone">Not when another replica has done so already.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    private async Task ReplaceAsync(bool unlessDone, CancellationToken cancellationToken)
+    {
+        var heard = Interlocked.Read(ref _current);
+        var database = redis.GetDatabase();
+        if (!unlessDone || await database.StringGetAsync(Mark) == heard)
+            await database.KeyDeleteAsync(Mark);
+        await AfterAsync(heard, cancellationToken);
     }
 
     private async Task<long> FindOrBuildAsync(CancellationToken cancellationToken)
