@@ -8,15 +8,13 @@ namespace AiAspire.Integration.Caching;
 
 /// <summary>Embeddings are kept item by item, of one user each.</summary>
 [Collection(ApplicationCollection.Name)]
-public sealed class EmbeddingCacheTests(RunningApplication application)
+public sealed class EmbeddingCacheTests(RunningApplication application) : CachedCallTests(application)
 {
-    private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
-
     [Fact]
     [Trait("Checklist", "ARCH-03")]
     public async Task Only_what_is_missing_is_sent_and_the_reply_is_in_order()
     {
-        using var tenant = await AdministeredTenant.CreateAsync(application);
+        using var tenant = await AdministeredTenant.CreateAsync(Application);
         using var ann = tenant.As("ann");
         var (a, b, c) = (Text(), Text(), Text());
         using var plain = await EmbedAsync(ann, [a, b, c, a], use: "no-store");
@@ -35,7 +33,7 @@ public sealed class EmbeddingCacheTests(RunningApplication application)
         Assert.Equal((one, 0L), (Tokens(mixed), await TokensAsync(third)));
         Assert.Equal("0", third.Header("x-aiaspire-cost-usd"));
 
-        await using var database = await application.OpenSuperuserAsync();
+        await using var database = await Application.OpenSuperuserAsync();
         var rows = await database.ListAsync(
             $"SELECT cache_hit, input_tokens, charged_cost, saved_cost, attempts, model FROM aiaspire.ledger_requests WHERE tenant_id = '{tenant.Id}' ORDER BY request_id",
             row => (Hit: row.GetBoolean(0), Input: row.GetInt64(1), Charged: row.GetDecimal(2), Saved: row.GetDecimal(3), Attempts: row.GetInt32(4), Model: row.GetString(5)));
@@ -48,29 +46,9 @@ public sealed class EmbeddingCacheTests(RunningApplication application)
 
     [Fact]
     [Trait("Checklist", "ARCH-03")]
-    [Trait("Checklist", "AUTH-05")]
-    public async Task Neither_another_user_nor_another_tenant_meets_the_entry()
-    {
-        using var tenant = await AdministeredTenant.CreateAsync(application);
-        using var other = await AdministeredTenant.CreateAsync(application);
-        using var ann = tenant.As("ann");
-        using var bea = tenant.As("bea");
-        using var stranger = other.As("ann");
-        var text = Text();
-        (await EmbedAsync(ann, [text])).Dispose();
-
-        using var own = await EmbedAsync(ann, [text]);
-        using var byAnother = await EmbedAsync(bea, [text]);
-        using var byStranger = await EmbedAsync(stranger, [text]);
-
-        Assert.Equal(("hit", "miss", "miss"), (Cache(own), Cache(byAnother), Cache(byStranger)));
-    }
-
-    [Fact]
-    [Trait("Checklist", "ARCH-03")]
     public async Task An_entry_is_of_its_dimensions_and_model_but_of_either_encoding()
     {
-        using var tenant = await AdministeredTenant.CreateAsync(application);
+        using var tenant = await AdministeredTenant.CreateAsync(Application);
         using var ann = tenant.As("ann");
         var text = Text();
         using var numbers = await EmbedAsync(ann, [text]);
@@ -95,7 +73,7 @@ public sealed class EmbeddingCacheTests(RunningApplication application)
     [Trait("Checklist", "ARCH-03")]
     public async Task Of_equal_items_at_once_each_is_sent_once_however_the_requests_overlap()
     {
-        using var tenant = await AdministeredTenant.CreateAsync(application);
+        using var tenant = await AdministeredTenant.CreateAsync(Application);
         using var ann = tenant.As("ann");
         (await EmbedAsync(ann, [Text()], use: "no-store")).Dispose();
         string[] texts = [.. Enumerable.Range(0, 6).Select(_ => Text())];
@@ -112,23 +90,7 @@ public sealed class EmbeddingCacheTests(RunningApplication application)
         Assert.Equal(alone, sent);
     }
 
-    [Fact]
-    public async Task An_administrator_forgets_the_tenants_vectors()
-    {
-        using var tenant = await AdministeredTenant.CreateAsync(application);
-        using var ann = tenant.As("ann");
-        var text = Text();
-        (await EmbedAsync(ann, [text])).Dispose();
-        using var forgotten = await tenant.Operator.DeleteAsync(tenant.Path("cache"), Cancelled);
-        using var after = await EmbedAsync(ann, [text]);
-
-        Assert.Equal((HttpStatusCode.NoContent, "miss"), (forgotten.StatusCode, Cache(after)));
-    }
-
-    private static string Text() => $"a text about {Guid.CreateVersion7(TimeProvider.System.GetUtcNow())}";
-
-    private static string? Cache(HttpResponseMessage response)
-        => response.Headers.TryGetValues("x-aiaspire-cache", out var values) ? values.Single() : null;
+    protected override Task<HttpResponseMessage> CallAsync(HttpClient client, string text) => EmbedAsync(client, [text]);
 
     private static string Vector(JsonElement reply, int index) => reply.GetProperty("data")[index].GetProperty("embedding").GetRawText();
 
@@ -136,14 +98,12 @@ public sealed class EmbeddingCacheTests(RunningApplication application)
 
     private static async Task<long> TokensAsync(HttpResponseMessage response) => Tokens(await response.JsonAsync());
 
-    private static async Task<HttpResponseMessage> EmbedAsync(
+    private static Task<HttpResponseMessage> EmbedAsync(
         HttpClient client, string[] input, string model = "sim-embedding", string format = "float", int? dimensions = null, string use = "use")
     {
         var body = new Dictionary<string, object> { ["model"] = model, ["input"] = input, ["encoding_format"] = format };
         if (dimensions is not null)
             body["dimensions"] = dimensions;
-        var request = new HttpRequestMessage(HttpMethod.Post, "/v1/embeddings") { Content = JsonContent.Create(body) };
-        request.Headers.Add("X-AiAspire-Cache", use);
-        return await client.SendAsync(request, Cancelled);
+        return PostAsync(client, "/v1/embeddings", body, use);
     }
 }
