@@ -8,26 +8,8 @@ using System.Text.Json;
 using AiAspire.AppHost;
 using Aspire.Hosting;
 using Aspire.Hosting.Testing;
-using Npgsql;
 
 namespace AiAspire.Load.Crash;
-
-/// <param name="Jobs">Over four tenants, in turn.</param>
-/// <param name="Workers">Replicas of the workers.</param>
-/// <param name="KillEvery">One worker gets SIGKILL.</param>
-/// <param name="DatabaseRestarts">Spread over the run.</param>
-/// <param name="Limit">After this the run is given up.</param>
-internal sealed record CrashOptions(int Jobs, int Workers, TimeSpan KillEvery, int DatabaseRestarts, TimeSpan Limit)
-{
-    /// <summary>The application's <c>Ledger:AttemptLeaseSeconds</c>: after that an attempt of a dead process is the reconciler's.</summary>
-    public const int AttemptLeaseSeconds = 60;
-
-    /// <summary>From the last job's end to the last attempt's.</summary>
-    public TimeSpan ClosingLimit { get; } = TimeSpan.FromSeconds(AttemptLeaseSeconds + 60);
-
-    /// <summary>Shares of provider calls that fail: together one in ten.</summary>
-    public Dictionary<string, double> ErrorRates { get; } = new(StringComparer.Ordinal) { ["500"] = 0.06, ["429"] = 0.04 };
-}
 
 /// <summary>
 /// Jobs of four tenants against workers that are killed, a database that is restarted and providers that fail; then an account of what became
@@ -36,30 +18,28 @@ internal sealed record CrashOptions(int Jobs, int Workers, TimeSpan KillEvery, i
 internal sealed class CrashRun : IAsyncDisposable
 {
     private const int Enqueuers = 8;
-    private const int Checked = 200;
     private const string Model = "sim-large";
-    private static readonly string[] Companies = ["sim-openai", "sim-anthropic"];
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(100);
 
     private readonly DistributedApplication _app;
     private readonly CrashOptions _options;
     private readonly TimeProvider _time;
     private readonly Action<string> _say;
-    private readonly NpgsqlDataSource _database;
+    private readonly PatientDatabase _database;
     private readonly ConcurrentDictionary<Guid, (int Number, HttpClient Client)> _jobs = new();
     private readonly List<HttpClient> _clients = [];
     private int _kills;
     private int _orphans;
     private double _slowestOrphan;
 
-    private CrashRun(DistributedApplication app, CrashOptions options, TimeProvider time, Action<string> say, NpgsqlDataSource database)
+    private CrashRun(DistributedApplication app, CrashOptions options, TimeProvider time, Action<string> say, PatientDatabase database)
         => (_app, _options, _time, _say, _database) = (app, options, time, say, database);
 
     public static async Task<CrashRun> CreateAsync(
         DistributedApplication app, CrashOptions options, TimeProvider time, Action<string> say, CancellationToken cancellationToken)
     {
-        var connection = new NpgsqlConnectionStringBuilder(await app.GetConnectionStringAsync("aiaspire", cancellationToken)) { MaxPoolSize = 8 };
-        return new CrashRun(app, options, time, say, NpgsqlDataSource.Create(connection.ConnectionString));
+        var connection = await app.GetConnectionStringAsync("aiaspire", cancellationToken) ?? throw new InvalidOperationException("The database 'aiaspire' has no connection string.");
+        return new CrashRun(app, options, time, say, new PatientDatabase(connection, time));
     }
 
     public async Task<CrashResult> RunAsync(CancellationToken cancellationToken)
@@ -76,7 +56,8 @@ internal sealed class CrashRun : IAsyncDisposable
         await killing;
         _say($"All over after {elapsed.TotalSeconds:0} s; {_kills} kills, {restarts} restarts of the database. Counting.");
         var (open, closing) = await WatchClosingAsync(cancellationToken);
-        return await CountAsync(elapsed, restarts, open, closing, cancellationToken);
+        return await new CrashAccount(_app, _options, _database, _jobs)
+            .TakeAsync(new CrashCourse(elapsed, _kills, restarts, open, closing, _orphans, _slowestOrphan), cancellationToken);
     }
 
     public async ValueTask DisposeAsync()
@@ -100,8 +81,8 @@ internal sealed class CrashRun : IAsyncDisposable
         }
 
         // Limits are not what is tested: without any, no job waits for tomorrow.
-        await QueryAsync("UPDATE aiaspire.tiers SET tokens_per_day = NULL; UPDATE aiaspire.tenants SET tokens_per_day = NULL, tokens_per_minute = NULL", static _ => 0, cancellationToken);
-        foreach (var company in Companies)
+        await _database.QueryAsync("UPDATE aiaspire.tiers SET tokens_per_day = NULL; UPDATE aiaspire.tenants SET tokens_per_day = NULL, tokens_per_minute = NULL", static _ => 0, cancellationToken);
+        foreach (var company in CrashOptions.Companies)
         {
             using var simulator = _app.CreateHttpClient(company);
             using var set = await simulator.PutAsJsonAsync(
@@ -165,10 +146,10 @@ internal sealed class CrashRun : IAsyncDisposable
     /// <summary>Waits until every job is over, and restarts the database on the way.</summary>
     private async Task<int> WatchAsync(Task enqueuing, long started, CancellationToken cancellationToken)
     {
-        var (restarts, told) = (0, 0L);
+        var (restarts, told) = (0, 0);
         while (true)
         {
-            var done = (await QueryAsync("SELECT count(*) FROM aiaspire.job_history", r => r.GetInt64(0), cancellationToken)).Single();
+            var done = await _database.CountAsync("SELECT count(*) FROM aiaspire.job_history", cancellationToken);
             if (enqueuing.IsFaulted || (enqueuing.IsCompleted && done >= _options.Jobs))
                 return restarts;
             if (done / 1000 > told)
@@ -224,7 +205,7 @@ internal sealed class CrashRun : IAsyncDisposable
             var all = 0;
             while (true)
             {
-                var left = (await QueryAsync("SELECT count(*) FROM aiaspire.jobs WHERE state = 'Running' AND worker LIKE $1", r => (int)r.GetInt64(0), over, worker)).Single();
+                var left = await _database.CountAsync("SELECT count(*) FROM aiaspire.jobs WHERE state = 'Running' AND worker LIKE $1", over, worker);
                 all = Math.Max(all, left);
                 lock (_clients)
                 {
@@ -257,97 +238,6 @@ internal sealed class CrashRun : IAsyncDisposable
             await Task.Delay(Glance, _time, cancellationToken);
         return (first, _time.GetElapsedTime(started));
 
-        async Task<int> OpenAsync()
-            => (await QueryAsync("SELECT count(*) FROM aiaspire.ledger_attempts WHERE outcome = 'Open'", r => (int)r.GetInt64(0), cancellationToken)).Single();
-    }
-
-    private async Task<CrashResult> CountAsync(TimeSpan elapsed, int restarts, int openAtEnd, TimeSpan closing, CancellationToken cancellationToken)
-    {
-        var ids = _jobs.Keys.ToArray();
-        var states = (await QueryAsync(
-            "SELECT job_id, state, tries FROM aiaspire.job_history WHERE job_id = ANY ($1)", r => (Id: r.GetGuid(0), State: r.GetString(1), Tries: r.GetInt32(2)), cancellationToken, ids)).ToList();
-        var charges = await QueryAsync(
-            "SELECT conversation_id, count(*) FROM aiaspire.ledger_requests WHERE charged_cost > 0 AND conversation_id = ANY ($1) GROUP BY 1",
-            r => (Id: r.GetGuid(0), Count: r.GetInt64(1)), cancellationToken, ids);
-        var answers = await QueryAsync(
-            "SELECT conversation_id, count(*) FROM aiaspire.messages WHERE role = 'assistant' AND conversation_id = ANY ($1) GROUP BY 1",
-            r => (Id: r.GetGuid(0), Count: r.GetInt64(1)), cancellationToken, ids);
-        var attempts = (await QueryAsync("SELECT attempt_id, outcome FROM aiaspire.ledger_attempts", r => (Id: r.GetGuid(0), Outcome: r.GetString(1)), cancellationToken))
-            .ToDictionary(a => a.Id, a => a.Outcome);
-        var bill = await BillAsync(cancellationToken);
-        var charged = charges.ToDictionary(c => c.Id, c => c.Count);
-        return new CrashResult
-        {
-            Options = _options,
-            Elapsed = elapsed,
-            Kills = _kills,
-            Restarts = restarts,
-            Succeeded = states.Count(s => s.State == "Succeeded"),
-            DeadLetters = states.Count(s => s.State == "Failed"),
-            Lost = ids.Length - states.Select(s => s.Id).Distinct().Count() + (_options.Jobs - ids.Length),
-            Starts = states.Sum(s => (long)s.Tries),
-            ResultsTwice = answers.Count(a => a.Count > 1) + (states.Count - states.Select(s => s.Id).Distinct().Count()),
-            ChargedTwice = charged.Count(c => c.Value > 1),
-            NotCharged = states.Count(s => s.State == "Succeeded" && !charged.ContainsKey(s.Id)),
-            WrongResults = await CountWrongAsync(states.Where(s => s.State == "Succeeded").Select(s => s.Id), cancellationToken),
-            BillLines = bill.Count,
-            BillWithoutAttempt = bill.Count(id => !attempts.ContainsKey(id)),
-            OpenAtEnd = openAtEnd,
-            Abandoned = attempts.Values.Count(o => o == "Abandoned"),
-            ClosingSeconds = closing.TotalSeconds,
-            StillOpen = attempts.Values.Count(o => o == "Open"),
-            Orphans = _orphans,
-            SlowestOrphanSeconds = _slowestOrphan,
-        };
-    }
-
-    private async Task<int> CountWrongAsync(IEnumerable<Guid> succeeded, CancellationToken cancellationToken)
-    {
-        var wrong = 0;
-        foreach (var id in succeeded.Take(Checked))
-        {
-            var (number, client) = _jobs[id];
-            var job = await client.GetFromJsonAsync<JsonElement>($"/v1/jobs/{id}", cancellationToken);
-            if (job.GetProperty("result").GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString() != $"job {number}")
-                wrong++;
-        }
-
-        return wrong;
-    }
-
-    private async Task<List<Guid>> BillAsync(CancellationToken cancellationToken)
-    {
-        var lines = new List<Guid>();
-        foreach (var company in Companies)
-        {
-            using var simulator = _app.CreateHttpClient(company);
-            var bill = await simulator.GetFromJsonAsync<JsonElement>("/control/bill?limit=1000000", cancellationToken);
-            lines.AddRange(bill.GetProperty("lines").EnumerateArray().Where(l => l.GetProperty("billed").GetBoolean()).Select(l => l.GetProperty("clientRequestId").GetGuid()));
-        }
-
-        return lines;
-    }
-
-    /// <summary>Asks again while the database is away.</summary>
-    private async Task<List<T>> QueryAsync<T>(string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellationToken, params object[] values)
-    {
-        while (true)
-        {
-            try
-            {
-                await using var command = _database.CreateCommand(sql);
-                foreach (var value in values)
-                    command.Parameters.Add(new NpgsqlParameter { Value = value });
-                await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-                var rows = new List<T>();
-                while (await reader.ReadAsync(cancellationToken))
-                    rows.Add(read(reader));
-                return rows;
-            }
-            catch (NpgsqlException e) when (e.IsTransient || e is not PostgresException)
-            {
-                await Task.Delay(Glance, _time, cancellationToken);
-            }
-        }
+        Task<int> OpenAsync() => _database.CountAsync("SELECT count(*) FROM aiaspire.ledger_attempts WHERE outcome = 'Open'", cancellationToken);
     }
 }
