@@ -1,11 +1,9 @@
 using AiAspire.Core.Audit;
 using AiAspire.Core.Batches;
 using AiAspire.Core.Chat;
-using AiAspire.Core.Encryption;
 using AiAspire.Core.Files;
 using AiAspire.Core.Idempotency;
 using AiAspire.Core.Jobs;
-using AiAspire.Core.Ledger;
 using AiAspire.Core.Models;
 using AiAspire.Core.Notifications;
 using AiAspire.ServiceDefaults;
@@ -16,10 +14,7 @@ using AiAspire.Workers.Schedules;
 var builder = WebApplication.CreateBuilder(args);
 builder.Configuration.AddShippedCatalog();
 builder.AddServiceDefaults();
-builder.AddPostgres("aiaspire");
-builder.AddPostgres("ledger", LedgerRegistration.LedgerConnection, LedgerRegistration.Configure);
-builder.AddPostgres("keystore", EncryptionRegistration.KeyStoreConnection);
-builder.AddRedis("redis");
+builder.AddConnections();
 
 builder.Services.AddChat(HttpServiceDiscovery.Before);
 builder.Services.AddAudit();

@@ -8,16 +8,6 @@ public static class LedgerRegistration
     /// <summary>The service key of the <see cref="NpgsqlDataSource"/> with the ledger role.</summary>
     public const string LedgerConnection = "ledger";
 
-    /// <summary>
-    /// The ledger role's connections are not reset between uses: its statements leave nothing behind in a session, and the reset is seven
-    /// statements more, parsed anew each time.
-    /// </summary>
-    public static void Configure(NpgsqlDataSourceBuilder source)
-    {
-        ArgumentNullException.ThrowIfNull(source);
-        source.ConnectionStringBuilder.NoResetOnClose = true;
-    }
-
     public static IServiceCollection AddLedger(this IServiceCollection services)
     {
         services.AddOptions<LedgerOptions>()

@@ -69,7 +69,6 @@ public sealed class DataAccessTests
     /// <summary>Types of the processes that hold a connection of their own, and why.</summary>
     private static readonly Dictionary<string, string> ProcessesMayConnect = new(StringComparer.Ordinal)
     {
-        [".Program"] = "registers what Core's door is made of, and asks for none",
         ["AiAspire.Api.Jobs.JobEventSignal"] = "LISTENs for events of jobs; reads no table",
         ["AiAspire.Workers.Jobs.JobSignal"] = "LISTENs for jobs; reads no table",
     };
