@@ -1,13 +1,14 @@
 using System.Collections.Concurrent;
+using AiAspire.Core.Data;
 using AiAspire.Core.Jobs;
 using Npgsql;
 
 namespace AiAspire.Api.Jobs;
 
 /// <summary>Wakes those who follow a job when it has said something. Only a hint: they poll as well.</summary>
-internal sealed partial class JobEventSignal(NpgsqlDataSource dataSource, TimeProvider time, ILogger<JobEventSignal> logger) : BackgroundService
+internal sealed partial class JobEventSignal(NpgsqlDataSource dataSource, TimeProvider time, ILogger<JobEventSignal> logger)
+    : NotificationListener(dataSource, JobEventLog.Channel, TimeSpan.FromSeconds(1), time)
 {
-    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromSeconds(1);
     private readonly ConcurrentDictionary<Guid, ConcurrentDictionary<Listener, bool>> _listeners = new();
 
     /// <summary>Listens until it is disposed of.</summary>
@@ -24,32 +25,15 @@ internal sealed partial class JobEventSignal(NpgsqlDataSource dataSource, TimePr
         }
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await using var connection = await dataSource.OpenConnectionAsync(stoppingToken);
-                connection.Notification += (_, notification) => Wake(notification.Payload);
-                await using (var listen = new NpgsqlCommand($"LISTEN {JobEventLog.Channel}", connection))
-                    await listen.ExecuteNonQueryAsync(stoppingToken);
-                while (true)
-                    await connection.WaitAsync(stoppingToken);
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e) when (e is NpgsqlException or IOException or TimeoutException)
-            {
-                LogLost(logger, e);
-                await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
+        while (true)
+            await connection.WaitAsync(stoppingToken);
     }
 
-    private void Wake(string payload)
+    protected override void Lost(Exception exception) => LogLost(logger, exception);
+
+    protected override void Hear(string payload)
     {
         if (!Guid.TryParse(payload, out var jobId) || !_listeners.TryGetValue(jobId, out var all))
             return;

@@ -17,15 +17,17 @@ public sealed record ChangeSubscription(string Topic, Func<CancellationToken, Ta
 /// what a lost connection misses.
 /// </summary>
 public sealed partial class ChangeFeed(
-    NpgsqlDataSource dataSource, IEnumerable<ChangeSubscription> subscriptions, TimeProvider time, ILogger<ChangeFeed> logger) : BackgroundService
+    NpgsqlDataSource dataSource, IEnumerable<ChangeSubscription> subscriptions, TimeProvider time, ILogger<ChangeFeed> logger)
+    : NotificationListener(dataSource, Channel, TimeSpan.FromMilliseconds(250), time)
 {
     public const string Channel = "aiaspire_changes";
 
     private static readonly TimeSpan PollInterval = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromMilliseconds(250);
 
     private readonly FrozenDictionary<string, ChangeSubscription[]> _byTopic =
         subscriptions.GroupBy(s => s.Topic).ToFrozenDictionary(g => g.Key, g => g.ToArray());
+
+    private readonly Channel<string> _topics = System.Threading.Channels.Channel.CreateUnbounded<string>();
 
     /// <summary>Loads every subscriber before the host is ready: no request meets an empty copy.</summary>
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -34,33 +36,10 @@ public sealed partial class ChangeFeed(
         await base.StartAsync(cancellationToken);
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
-    {
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await ListenAsync(stoppingToken);
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                LogLost(logger, e);
-                await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-    }
+    protected override void Hear(string payload) => _topics.Writer.TryWrite(payload);
 
-    private async Task ListenAsync(CancellationToken stoppingToken)
+    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        var topics = System.Threading.Channels.Channel.CreateUnbounded<string>();
-        await using var connection = await dataSource.OpenConnectionAsync(stoppingToken);
-        connection.Notification += (_, notification) => topics.Writer.TryWrite(notification.Payload);
-        await using (var listen = new NpgsqlCommand($"LISTEN {Channel}", connection))
-            await listen.ExecuteNonQueryAsync(stoppingToken);
         // What changed before LISTEN took hold was not notified to us.
         await RefreshAllAsync(stoppingToken);
         while (true)
@@ -69,12 +48,14 @@ public sealed partial class ChangeFeed(
             if (!notified)
                 await RefreshAllAsync(stoppingToken);
             var changed = new HashSet<string>(StringComparer.Ordinal);
-            while (topics.Reader.TryRead(out var topic))
+            while (_topics.Reader.TryRead(out var topic))
                 changed.Add(topic);
             foreach (var topic in changed)
                 await RefreshAsync(_byTopic.GetValueOrDefault(topic, []), stoppingToken);
         }
     }
+
+    protected override void Lost(Exception exception) => LogLost(logger, exception);
 
     private Task RefreshAllAsync(CancellationToken cancellationToken)
         => RefreshAsync(_byTopic.Values.SelectMany(s => s), cancellationToken);

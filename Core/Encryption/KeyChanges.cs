@@ -1,4 +1,4 @@
-using Microsoft.Extensions.Hosting;
+using AiAspire.Core.Data;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
@@ -8,7 +8,8 @@ namespace AiAspire.Core.Encryption;
 /// Drops cached keys that another replica destroyed or rotated: <c>NOTIFY</c> of the key store's own database is the push, the
 /// cache's time the limit beneath it.
 /// </summary>
-internal sealed partial class KeyChanges(NpgsqlDataSource keyStore, UserKeys userKeys, TimeProvider time, ILogger<KeyChanges> logger) : BackgroundService
+internal sealed partial class KeyChanges(NpgsqlDataSource keyStore, UserKeys userKeys, TimeProvider time, ILogger<KeyChanges> logger)
+    : NotificationListener(keyStore, Channel, TimeSpan.FromMilliseconds(250), time)
 {
     public const string Channel = "aiaspire_keys";
 
@@ -16,37 +17,12 @@ internal sealed partial class KeyChanges(NpgsqlDataSource keyStore, UserKeys use
     public const string All = "*";
 
     private static readonly TimeSpan ProbeInterval = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromMilliseconds(250);
     private const int ProbeTimeoutSeconds = 5;
 
     public static string Payload(Guid tenantId, Guid userId) => $"{tenantId}/{userId}";
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await ListenAsync(stoppingToken);
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e)
-            {
-                LogLost(logger, e);
-                await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
-    }
-
-    private async Task ListenAsync(CancellationToken stoppingToken)
-    {
-        await using var connection = await keyStore.OpenConnectionAsync(stoppingToken);
-        connection.Notification += (_, notification) => Apply(notification.Payload);
-        await using (var listen = new NpgsqlCommand($"LISTEN {Channel}", connection))
-            await listen.ExecuteNonQueryAsync(stoppingToken);
         // What changed while nobody listened was not told.
         userKeys.DropAll();
         // A connection whose other end vanished looks idle; only asking shows it.
@@ -58,7 +34,9 @@ internal sealed partial class KeyChanges(NpgsqlDataSource keyStore, UserKeys use
         }
     }
 
-    private void Apply(string payload)
+    protected override void Lost(Exception exception) => LogLost(logger, exception);
+
+    protected override void Hear(string payload)
     {
         if (payload.Split('/') is [var tenant, var user] && Guid.TryParse(tenant, out var tenantId) && Guid.TryParse(user, out var userId))
             userKeys.Drop(tenantId, userId);

@@ -1,3 +1,4 @@
+using AiAspire.Core.Data;
 using AiAspire.Core.Jobs;
 using Npgsql;
 
@@ -7,9 +8,9 @@ namespace AiAspire.Workers.Jobs;
 /// Wakes the runner when a job is queued anywhere, and stops a job that is cancelled. Only a hint: the runner polls, and heartbeats tell of
 /// cancellations too, so nothing is lost when this is away.
 /// </summary>
-internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs running, TimeProvider time, ILogger<JobSignal> logger) : BackgroundService
+internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs running, TimeProvider time, ILogger<JobSignal> logger)
+    : NotificationListener(dataSource, JobNotifier.Channel, TimeSpan.FromSeconds(1), time)
 {
-    private static readonly TimeSpan ReconnectDelay = TimeSpan.FromSeconds(1);
     private readonly SemaphoreSlim _signal = new(0, 1);
 
     /// <summary>Returns at the next notification, or after <paramref name="atMost"/>.</summary>
@@ -24,34 +25,17 @@ internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs
         }
     }
 
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        while (!stoppingToken.IsCancellationRequested)
-        {
-            try
-            {
-                await using var connection = await dataSource.OpenConnectionAsync(stoppingToken);
-                connection.Notification += (_, notification) => Hear(notification.Payload);
-                await using (var listen = new NpgsqlCommand($"LISTEN {JobNotifier.Channel}", connection))
-                    await listen.ExecuteNonQueryAsync(stoppingToken);
-                // What came before LISTEN took hold was not notified to us.
-                Set();
-                while (true)
-                    await connection.WaitAsync(stoppingToken);
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e) when (e is NpgsqlException or IOException or TimeoutException)
-            {
-                LogLost(logger, e);
-                await Task.Delay(ReconnectDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            }
-        }
+        // What came before LISTEN took hold was not notified to us.
+        Set();
+        while (true)
+            await connection.WaitAsync(stoppingToken);
     }
 
-    private void Hear(string payload)
+    protected override void Lost(Exception exception) => LogLost(logger, exception);
+
+    protected override void Hear(string payload)
     {
         if (!payload.StartsWith(JobNotifier.CancelPrefix, StringComparison.Ordinal))
             Set();
