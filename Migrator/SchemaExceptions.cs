@@ -29,6 +29,7 @@ internal static class SchemaExceptions
         "delete_old_notifications",
         "ensure_partitions",
         "expired_by_retention",
+        "fail_batch",
         "find_api_key",
         "find_tenant",
         "finish_jobs",

@@ -14,6 +14,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
+using Npgsql;
 
 namespace AiAspire.Api.Files;
 
@@ -64,9 +65,16 @@ internal static class FileEndpoints
             else
             {
                 var seal = new TenantBatch();
-                received.Writer.AddSeal(seal, received.KeptFor);
+                received.Writer.AddSeal(seal, received.KeptFor, options.Value.MaxUserBytes);
                 claim?.AddCompletion(seal, await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken), id.ToByteArray());
-                await session.ExecuteAsync(seal, cancellationToken);
+                try
+                {
+                    await session.ExecuteAsync(seal, cancellationToken);
+                }
+                catch (PostgresException e) when (FileWriter.IsStorageFull(e))
+                {
+                    throw FileWriter.StorageFull(options.Value.MaxUserBytes);
+                }
             }
 
             return TypedResults.Ok(FileResponse.Of(await files.FindAsync(session, id, cancellationToken) ?? throw NotFound()));

@@ -82,14 +82,9 @@ internal sealed class FileForm(FileStore files, IOptions<FileStorageOptions> opt
 
     private async Task<FileWriter> BeginAsync(TenantSession session, string name, CancellationToken cancellationToken)
     {
-        var used = await FileStore.UsedBytesAsync(session, cancellationToken);
-        if (used >= options.Value.MaxUserBytes)
-        {
-            throw new WireException(
-                413, "invalid_request_error", "storage_full", $"Your files have {used} bytes, and a user's may have {options.Value.MaxUserBytes} (Files:MaxUserBytes). Delete some.", "file")
-            { ShouldRetry = false };
-        }
-
+        // Before anything is written; whether there is room for all of it is known, and decided, when it is sealed.
+        if (await FileStore.UsedBytesAsync(session, cancellationToken) >= options.Value.MaxUserBytes)
+            throw FileWriter.StorageFull(options.Value.MaxUserBytes);
         return await files.BeginAsync(session, name, FilePurposes.Batch, options.Value.MaxBytes, cancellationToken);
     }
 

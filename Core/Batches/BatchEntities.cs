@@ -12,7 +12,7 @@ public enum BatchState
     /// <summary>Its file is being read.</summary>
     Validating,
 
-    /// <summary>The file could not be taken at all; nothing was done.</summary>
+    /// <summary>The file could not be taken at all, and nothing was done; or its own job was given up, and what was done waits as its parts.</summary>
     Failed,
     InProgress,
 
@@ -51,13 +51,13 @@ public sealed class Batch : IUserOwned
     /// <summary>The caller's own words about it, a JSON object, encrypted with the user's key.</summary>
     public byte[]? Metadata { get; init; }
 
-    /// <summary>Why it failed: a JSON array of <see cref="BatchFault"/>, encrypted with the user's key.</summary>
+    /// <summary>What is wrong with its file: a JSON array of <see cref="BatchFault"/>, encrypted with the user's key.</summary>
     public byte[]? Errors { get; init; }
 
     /// <summary>Requests in the file; null until it has been read.</summary>
     public int? Total { get; init; }
 
-    /// <summary>Set at its end; until then they are counted.</summary>
+    /// <summary>Set when its files are made, or its own is refused; until then they are counted.</summary>
     public int? Completed { get; init; }
 
     public int? Failed { get; init; }

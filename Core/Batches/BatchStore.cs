@@ -21,6 +21,11 @@ public sealed class BatchStore(UserKeys userKeys, JobQueue queue, JobNotifier no
     /// <summary>The completion window that OpenAI knows.</summary>
     public static readonly TimeSpan Window = TimeSpan.FromHours(24);
 
+    /// <summary>What a failed batch says that has no fault of its own: its job was given up (<c>fail_batch</c> in jobs.sql).</summary>
+    private static readonly BatchFault GivenUp = new(
+        "batch_given_up",
+        "The batch could not be brought to its end. What was answered until then is kept: its output and error files come when your tenant's administrator has its job run again (POST /v1/admin/jobs/dead-letters/redrive).");
+
     private const string InsertSql =
         """
         INSERT INTO aiaspire.batches (tenant_id, user_id, batch_id, endpoint, state, input_file_id, metadata, created_at, expires_at)
@@ -94,12 +99,12 @@ public sealed class BatchStore(UserKeys userKeys, JobQueue queue, JobNotifier no
     {
         if (rows.Count == 0)
             return [];
-        var counts = await CountAsync(session, [.. rows.Where(b => !b.IsOver).Select(b => b.BatchId)], cancellationToken);
+        var counts = await CountAsync(session, [.. rows.Where(b => b.Completed is null).Select(b => b.BatchId)], cancellationToken);
         var cipher = await userKeys.GetAsync(session.Scope.TenantId, UserOf(session), cancellationToken);
         return [.. rows.Select(b => new BatchView(
             b,
             b.Metadata is null ? null : JsonSerializer.Deserialize<Dictionary<string, string>>(cipher.Decrypt(b.Metadata, Batch.MetadataPlace(b.BatchId))),
-            b.Errors is null ? [] : JsonSerializer.Deserialize<BatchFault[]>(cipher.Decrypt(b.Errors, Batch.ErrorsPlace(b.BatchId)))!,
+            b.Errors is null ? (b.State == BatchState.Failed ? [GivenUp] : []) : JsonSerializer.Deserialize<BatchFault[]>(cipher.Decrypt(b.Errors, Batch.ErrorsPlace(b.BatchId)))!,
             b.Completed ?? counts.GetValueOrDefault(b.BatchId).Completed,
             b.Failed ?? counts.GetValueOrDefault(b.BatchId).Failed))];
     }

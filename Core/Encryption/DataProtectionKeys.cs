@@ -35,7 +35,7 @@ public sealed class DataProtectionKeys
     public Task AddAsync(string friendlyName, XElement element, CancellationToken cancellationToken)
     {
         // Data Protection marks what its encryptor has to take out; that it did must not be taken on trust.
-        if (element.Descendants().Any(e => e.Attributes().Any(a => a.Name.LocalName == "requiresEncryption" && (bool)a)))
+        if (element.DescendantsAndSelf().Any(e => e.Attributes().Any(a => a.Name.LocalName == "requiresEncryption" && (bool)a)))
             throw new InvalidOperationException($"The Data Protection key '{friendlyName}' is not encrypted and is not stored.");
         var operation = new KeyOperation(TenantScope.PlatformTenantId, AuditActions.DataProtectionKeyCreate, "data_protection_key", friendlyName);
         return _audit.RecordAsync(

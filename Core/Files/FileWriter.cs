@@ -13,11 +13,7 @@ public sealed class FileWriter
 
     private const string ChunkSql = "INSERT INTO aiaspire.file_chunks (tenant_id, user_id, file_id, start, data) VALUES ($1, $2, $3, $4, $5)";
 
-    private const string SealSql =
-        """
-        UPDATE aiaspire.files SET is_ready = true, bytes = $4, expires_at = least(expires_at, created_at + $5)
-        WHERE tenant_id = $1 AND user_id = $2 AND file_id = $3
-        """;
+    private const string SealSql = "SELECT aiaspire.seal_file($1, $2, $3, $4, $5, $6)";
 
     private readonly TenantSession _session;
     private readonly ContentCipher _cipher;
@@ -57,13 +53,18 @@ public sealed class FileWriter
     /// <summary>Makes it a file, in the transaction of whatever else is to happen with it.</summary>
     /// <param name="batch">The transaction.</param>
     /// <param name="keptFor">A shorter time than files are kept anyway; null: that.</param>
-    public void AddSeal(TenantBatch batch, TimeSpan? keptFor = null) => batch.Add(
+    /// <param name="mostOfUser">Bytes that the user's files may have with this one, else the transaction fails (<see cref="IsStorageFull"/>); null: any.</param>
+    public void AddSeal(TenantBatch batch, TimeSpan? keptFor = null, long? mostOfUser = null) => batch.Add(
         SealSql,
         Parameter.Of(_session.Scope.TenantId),
         Parameter.Of(_userId),
         Parameter.Of(FileId),
         Parameter.Of(Bytes),
-        new NpgsqlParameter { Value = (object?)keptFor ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Interval });
+        new NpgsqlParameter { Value = (object?)keptFor ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Interval },
+        Parameter.Of(mostOfUser));
+
+    /// <summary>Whether an exception of a sealing transaction says that the user's files have no room for this one (raised by <c>seal_file</c>).</summary>
+    public static bool IsStorageFull(PostgresException exception) => exception.SqlState == "AI004";
 
     /// <summary>Takes back what was written.</summary>
     public Task DiscardAsync(CancellationToken cancellationToken) => _session.ExecuteAsync(
@@ -74,6 +75,10 @@ public sealed class FileWriter
 
     public static WireException TooLarge(long maxBytes) => new(
         413, "invalid_request_error", "file_too_large", $"The file is larger than the {maxBytes} bytes that are taken (Files:MaxBytes). Split it into several files.", "file")
+    { ShouldRetry = false };
+
+    public static WireException StorageFull(long mostOfUser) => new(
+        413, "invalid_request_error", "storage_full", $"With this one your files would have more than the {mostOfUser} bytes that a user's may have (Files:MaxUserBytes). Delete some.", "file")
     { ShouldRetry = false };
 
     private async ValueTask FlushAsync(long end, CancellationToken cancellationToken)

@@ -325,6 +325,20 @@ $$;
 CREATE OR REPLACE TRIGGER tell_finished AFTER INSERT ON aiaspire.job_history REFERENCING NEW TABLE AS finished
     FOR EACH STATEMENT EXECUTE FUNCTION aiaspire.tell_finished_jobs();
 
+-- A batch whose own job was given up is over: what is not begun will not be (BatchLinesJob asks), and what was answered stays as its parts until somebody
+-- drives the job again, or for the tenant's retention. By the statement that ends the job, whoever makes it.
+CREATE OR REPLACE FUNCTION aiaspire.fail_batch() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE aiaspire.batches b SET state = 'Failed', finished_at = NEW.finished_at
+    WHERE b.tenant_id = NEW.tenant_id AND b.user_id = NEW.user_id AND b.batch_id = NEW.part_of
+      AND b.state IN ('Validating', 'InProgress', 'Finalizing', 'Cancelling');
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER fail_batch AFTER INSERT ON aiaspire.job_history FOR EACH ROW
+    WHEN (NEW.kind = 'batch' AND NEW.state = 'Failed') EXECUTE FUNCTION aiaspire.fail_batch();
+
 -- A job that waits is cancelled here; one that runs by its worker, which hears of it with its next heartbeat if not before. Null: the user has no such job.
 CREATE OR REPLACE FUNCTION aiaspire.cancel_job(p_tenant uuid, p_user uuid, p_job uuid) RETURNS text
     LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
@@ -406,7 +420,12 @@ CREATE OR REPLACE FUNCTION aiaspire.redrive_dead_letters(p_job uuid, p_limit int
             SELECT g.tenant_id, g.user_id, g.job_id, g.kind, g.part_of, 'Queued', g.priority, clock_timestamp(), clock_timestamp() + p_deadline, g.tries, 0, 0, 0, g.max_tries,
                 g.max_cost, false, g.payload, g.trace_parent, g.created_at
             FROM gone g
-            RETURNING 1
+            RETURNING jobs.tenant_id, jobs.user_id, jobs.kind, jobs.part_of
+        ), reopened AS (
+            -- A batch that failed with its own job goes on from where it was.
+            UPDATE aiaspire.batches b SET finished_at = NULL,
+                state = CASE WHEN b.cancelling_at IS NOT NULL THEN 'Cancelling' WHEN b.total IS NULL THEN 'Validating' ELSE 'InProgress' END
+            FROM back k WHERE k.kind = 'batch' AND b.tenant_id = k.tenant_id AND b.user_id = k.user_id AND b.batch_id = k.part_of AND b.state = 'Failed'
         )
         SELECT count(*)::integer FROM back;
     $$;
@@ -469,7 +488,8 @@ DECLARE
 BEGIN
     WITH told AS (
         INSERT INTO aiaspire.notifications (tenant_id, notification_id, dedup_key, topic, subject, text, data, created_at)
-        SELECT NEW.tenant_id, gen_random_uuid(), format('batch:%s', NEW.batch_id), v_topic, format('Batch %s: %s', v_id, lower(NEW.state)),
+        -- A batch whose job is driven again ends again, at another time.
+        SELECT NEW.tenant_id, gen_random_uuid(), format('batch:%s:%s', NEW.batch_id, extract(epoch FROM NEW.finished_at)), v_topic, format('Batch %s: %s', v_id, lower(NEW.state)),
             format('The batch %s is over: %s.', v_id, lower(NEW.state)),
             jsonb_build_object('id', v_id, 'status', lower(NEW.state), 'total', NEW.total, 'completed', NEW.completed, 'failed', NEW.failed, 'cost_usd', NEW.cost),
             clock_timestamp()
@@ -485,6 +505,22 @@ END
 $$;
 CREATE OR REPLACE TRIGGER tell_finished AFTER UPDATE OF state ON aiaspire.batches FOR EACH ROW
     WHEN (NEW.state IN ('Completed', 'Failed', 'Expired', 'Cancelled') AND OLD.state <> NEW.state) EXECUTE FUNCTION aiaspire.tell_finished_batch();
+
+-- Makes what was written a file. With a bound on what its user's files have together, such files of one user are sealed one after the other, each
+-- seeing those before: uploads at once cannot all fit into the same room.
+CREATE OR REPLACE FUNCTION aiaspire.seal_file(p_tenant uuid, p_user uuid, p_file uuid, p_bytes bigint, p_kept interval, p_most bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog AS $$
+BEGIN
+    IF p_most IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(format('files:%s:%s', p_tenant, p_user), 0));
+        IF p_bytes + (SELECT coalesce(sum(f.bytes), 0) FROM aiaspire.files f WHERE f.tenant_id = p_tenant AND f.user_id = p_user AND f.file_id <> p_file) > p_most THEN
+            RAISE EXCEPTION 'the files of user % have no room for file %', p_user, p_file USING ERRCODE = 'AI004';
+        END IF;
+    END IF;
+    UPDATE aiaspire.files f SET is_ready = true, bytes = p_bytes, expires_at = least(f.expires_at, f.created_at + p_kept)
+    WHERE f.tenant_id = p_tenant AND f.user_id = p_user AND f.file_id = p_file;
+END
+$$;
 
 -- Files go when their time is over, or with their tenant's retention should that be shorter by now; what was never finished after six hours.
 -- The requests of a batch that is not over stay.

@@ -256,7 +256,7 @@ GRANT SELECT, INSERT, UPDATE (finished_at), DELETE ON aiaspire.job_history TO ai
 GRANT SELECT (tenant_id, user_id, job_id, sequence, created_at), UPDATE (created_at), DELETE ON aiaspire.job_events TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, work_id, part, created_at), UPDATE (created_at), DELETE ON aiaspire.job_parts TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, file_id, is_ready, created_at, expires_at), UPDATE (expires_at), DELETE ON aiaspire.files TO aiaspire_functions;
-GRANT SELECT (tenant_id, user_id, batch_id, input_file_id, state, created_at), UPDATE (created_at), DELETE ON aiaspire.batches TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, batch_id, input_file_id, state, total, cancelling_at, created_at), UPDATE (state, finished_at), DELETE ON aiaspire.batches TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT UPDATE (last_message_at) ON aiaspire.conversations TO aiaspire_functions;
@@ -322,6 +322,7 @@ ALTER FUNCTION aiaspire.delete_expired_job_parts(integer) OWNER TO aiaspire_func
 ALTER FUNCTION aiaspire.delete_expired_files(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_batches(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.tell_finished_batch() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.fail_batch() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.expired_by_retention() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.tell_finished_jobs() OWNER TO aiaspire_functions;
@@ -365,7 +366,8 @@ GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;
 -- ── Functions with the rights of their caller ────────────────────────────────────────────────────────────────────────────────────
 GRANT EXECUTE ON FUNCTION aiaspire.finish_job(uuid, uuid, uuid, uuid, text, bytea, text, text, numeric),
     aiaspire.hold_job(uuid, uuid, uuid, uuid), aiaspire.keep_part(uuid, uuid, uuid, uuid, uuid, integer, uuid, boolean, numeric, bytea),
-    aiaspire.release_job(uuid, uuid, uuid, uuid, interval, integer, integer, text), aiaspire.cancel_job(uuid, uuid, uuid) TO aiaspire_app;
+    aiaspire.release_job(uuid, uuid, uuid, uuid, interval, integer, integer, text), aiaspire.cancel_job(uuid, uuid, uuid),
+    aiaspire.seal_file(uuid, uuid, uuid, bigint, interval, bigint) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.complete_idempotency_key(uuid, uuid, text, text, uuid, bytea) TO aiaspire_app;
 
 -- Quartz keeps its schedules here; they belong to no tenant.

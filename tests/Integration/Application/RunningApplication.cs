@@ -52,7 +52,7 @@ public sealed class RunningApplication : IAsyncLifetime
     {
         using var timeout = new CancellationTokenSource(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
-            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3", "--Files:MaxBytes=4000000", "--Batches:LinesPerJob=20", "--Batches:SliceSeconds=1",
+            ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3", "--Files:MaxBytes=4000000", "--Files:MaxUserBytes=16000000", "--Batches:LinesPerJob=20", "--Batches:SliceSeconds=1",
                 "--Ledger:AttemptLeaseSeconds=8", "--Schedules:ReconcileCron=0/2 * * * * ?", "--Schedules:UsageRollupCron=1/2 * * * * ?",
                 "--Notifications:AllowPrivateTargets=true", "--Notifications:PollSeconds=0.2", "--Notifications:FirstRetrySeconds=0.2",
                 // By the clock on New Year's Day only: its test asks for it.

@@ -115,7 +115,8 @@ internal sealed class AuditChain : IDisposable
     public async Task FindAsync(string fault, long sequence)
     {
         var found = await VerifyAsync();
-        Assert.Equal((false, fault, sequence), (found.GetProperty("intact").GetBoolean(), found.GetProperty("fault").GetString(), found.GetProperty("first_bad_sequence").GetInt64()));
+        Assert.False(found.GetProperty("intact").GetBoolean(), $"'{fault}' at {sequence} was not found: {found.GetRawText()}");
+        Assert.Equal((fault, sequence), (found.GetProperty("fault").GetString(), found.GetProperty("first_bad_sequence").GetInt64()));
     }
 
     public void Dispose() => Auditor.Dispose();

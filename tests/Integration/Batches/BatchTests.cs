@@ -259,6 +259,65 @@ public sealed class BatchTests(RunningApplication application)
         Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.notifications WHERE tenant_id = $1", tenant.Id));
     }
 
+    [Fact]
+    public async Task A_batch_whose_own_job_is_given_up_fails_and_delivers_what_it_has_when_the_job_is_driven_again()
+    {
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 500 } });
+        using var tenant = await AdministeredTenant.CreateAsync(application);
+        await using var receiver = new WebhookReceiver();
+        using var settings = await tenant.Operator.PutAsJsonAsync(
+            tenant.Path("notifications"),
+            new { emails = Array.Empty<string>(), webhooks = new object[] { new { url = receiver.Address, topics = new[] { "batch.completed", "batch.failed" } } } }, Cancelled);
+        Assert.True(settings.IsSuccessStatusCode, await settings.Content.ReadAsStringAsync(Cancelled));
+        using var user = tenant.As("ann");
+        var file = await user.UploadAsync(Lines(Chat, [.. Enumerable.Range(0, 100).Select(i => new { model = "sim-reasoning", max_tokens = 16, messages = new[] { new { role = "user", content = $"say exactly: {i}" } } })]));
+        using var made = await user.PostAsJsonAsync("/v1/batches", new { input_file_id = file, endpoint = Chat, completion_window = "24h" }, Cancelled);
+        var batch = (await made.JsonAsync()).GetProperty("id").GetString()!;
+        var id = Guid.ParseExact(batch["batch_".Length..], "N");
+        await PartsAsync(batch, 10);
+        await using var database = await application.OpenSuperuserAsync();
+        // As if worker after worker had died with it.
+        await Wait.UntilAsync(
+            "the batch's own job to wait",
+            async () => await database.ExecuteAsync("UPDATE aiaspire.jobs SET lost_leases = 1000, state = 'Queued', available_at = now() WHERE part_of = $1 AND kind = 'batch' AND state = 'Scheduled'", id) == 1,
+            application,
+            "workers");
+
+        var failed = await EndAsync("failed");
+
+        Assert.Equal("batch_given_up", failed.GetProperty("errors").GetProperty("data")[0].GetProperty("code").GetString());
+        Assert.Equal(JsonValueKind.Number, failed.GetProperty("failed_at").ValueKind);
+        Assert.True(failed.GetProperty("request_counts").GetProperty("completed").GetInt32() >= 10, failed.GetRawText());
+        Assert.Equal("batch.failed", JsonElement.Parse((await receiver.NextAsync()).Body).GetProperty("type").GetString());
+        // No more is spent on it.
+        await Wait.UntilAsync(
+            "the jobs of its lines to end", async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE part_of = $1", id) == 0, application, "workers");
+        var answered = await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", id);
+        Assert.InRange(answered, 10, 90);
+
+        using var admin = tenant.As("boss", "tenant_admin");
+        using var redriven = await admin.PostAsync("/v1/admin/jobs/dead-letters/redrive", null, Cancelled);
+        Assert.Equal(1, (await redriven.JsonAsync()).GetProperty("redriven").GetInt32());
+        var completed = await EndAsync("completed");
+
+        Assert.Equal(JsonValueKind.Null, completed.GetProperty("errors").ValueKind);
+        var (output, errors) = (await LinesAsync("output_file_id"), await LinesAsync("error_file_id"));
+        Assert.Equal(answered, output.Count);
+        Assert.All(errors, l => Assert.Equal("not_processed", l.GetProperty("error").GetProperty("code").GetString()));
+        Assert.Equal(100, output.Concat(errors).Select(l => l.GetProperty("custom_id").GetString()).Distinct().Count());
+        Assert.Equal(answered, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE tenant_id = $1 AND charged_cost > 0", tenant.Id));
+        Assert.Equal("batch.completed", JsonElement.Parse((await receiver.NextAsync()).Body).GetProperty("type").GetString());
+
+        async Task<JsonElement> EndAsync(string status) => (JsonElement)await Wait.ForAsync(
+            $"the batch to be {status}",
+            async () => await user.GetFromJsonAsync<JsonElement>($"/v1/batches/{batch}", Cancelled) is var now && now.Status() == status ? (object)now : null,
+            application,
+            "workers");
+
+        async Task<List<JsonElement>> LinesAsync(string name)
+            => [.. (await user.GetStringAsync($"/v1/files/{completed.GetProperty(name).GetString()}/content", Cancelled)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => JsonElement.Parse(l))];
+    }
+
     /// <summary>Each line of the file stands in one of the two files; what was not made says why.</summary>
     private static void AssertWhole(BatchOutcome outcome, BatchFile file, string code)
     {

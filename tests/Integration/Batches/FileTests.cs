@@ -5,11 +5,12 @@ using System.Text;
 using System.Text.Json;
 using AiAspire.Integration.Application;
 using AiAspire.Load.Batches;
+using Npgsql;
 using OpenAI.Files;
 
 namespace AiAspire.Integration.Batches;
 
-/// <summary>A file may have 4,000,000 bytes here, any other request 2,000,000.</summary>
+/// <summary>A file may have 4,000,000 bytes here, all files of a user 16,000,000, any other request 2,000,000.</summary>
 [Collection(ApplicationCollection.Name)]
 public sealed class FileTests(RunningApplication application)
 {
@@ -91,6 +92,70 @@ public sealed class FileTests(RunningApplication application)
         await using var database = await application.OpenSuperuserAsync();
         Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.files WHERE NOT is_ready"));
         Assert.Empty((await client.GetFromJsonAsync<JsonElement>("/v1/files", Cancelled)).Ids());
+    }
+
+    [Fact]
+    public async Task Uploads_at_once_come_to_no_more_together_than_a_users_files_may_have()
+    {
+        using var client = application.Client(application.Token("acme", $"hoarder-{RandomNumberGenerator.GetHexString(8, lowercase: true)}"));
+
+        var uploads = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => client.SendUploadAsync(new byte[3_000_000])));
+
+        // Five have fifteen million bytes together; a sixth has no room.
+        Assert.Equal(5, uploads.Count(u => u.StatusCode == HttpStatusCode.OK));
+        foreach (var refused in uploads.Where(u => u.StatusCode != HttpStatusCode.OK))
+            await refused.ErrorAsync(HttpStatusCode.RequestEntityTooLarge, "storage_full", "file");
+        var ids = (await client.GetFromJsonAsync<JsonElement>("/v1/files", Cancelled)).Ids().ToList();
+        Assert.Equal(5, ids.Count);
+        // What there is room for is taken, and so is anything once there is room again.
+        await client.UploadAsync(new byte[1_000_000]);
+        using (var full = await client.SendUploadAsync(new byte[1]))
+            await full.ErrorAsync(HttpStatusCode.RequestEntityTooLarge, "storage_full", "file");
+        (await client.DeleteAsync($"/v1/files/{ids[0]}", Cancelled)).Dispose();
+        await client.UploadAsync(new byte[3_000_000]);
+        foreach (var upload in uploads)
+            upload.Dispose();
+    }
+
+    /// <summary>The race that the test above may win: the second is sealed when the first is, and not committed.</summary>
+    [Fact]
+    public async Task A_file_is_sealed_only_when_what_its_user_seals_beside_it_is_counted()
+    {
+        using var client = application.Client(application.Token("acme", $"sealer-{RandomNumberGenerator.GetHexString(8, lowercase: true)}"));
+        var known = Guid.ParseExact((await client.UploadAsync(new byte[1]))["file-".Length..], "N");
+        await using var superuser = await application.OpenSuperuserAsync();
+        var (tenant, user) = Assert.Single(await superuser.ListAsync("SELECT tenant_id, user_id FROM aiaspire.files WHERE file_id = $1", r => (r.GetGuid(0), r.GetGuid(1)), known));
+        Guid[] files = [Guid.CreateVersion7(TimeProvider.System.GetUtcNow()), Guid.CreateVersion7(TimeProvider.System.GetUtcNow())];
+        await superuser.ExecuteAsync(
+            """
+            INSERT INTO aiaspire.files (tenant_id, user_id, file_id, purpose, name, bytes, is_ready, created_at, expires_at)
+            SELECT tenant_id, user_id, unnest($2), purpose, name, 0, false, created_at, expires_at FROM aiaspire.files WHERE file_id = $1
+            """,
+            known, files);
+        await using var one = await application.OpenAsAsync("aiaspire_app");
+        await using var other = await application.OpenAsAsync("aiaspire_app");
+        await using var first = await one.BeginTransactionAsync(Cancelled);
+        await SealAsync(one, files[0]);
+        await using var second = await other.BeginTransactionAsync(Cancelled);
+
+        var sealing = SealAsync(other, files[1]);
+        await Wait.UntilAsync(
+            "the second seal to wait or to be done",
+            async () => sealing.IsCompleted || await superuser.ScalarAsync<bool>("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)", other.ProcessID),
+            application,
+            "api");
+        await first.CommitAsync(Cancelled);
+
+        var refused = await Assert.ThrowsAsync<PostgresException>(() => sealing);
+        Assert.Equal("AI004", refused.SqlState);
+        await superuser.ExecuteAsync("DELETE FROM aiaspire.files WHERE file_id = ANY ($1)", files);
+
+        // With the one byte there is, one of six has room within ten.
+        async Task SealAsync(NpgsqlConnection connection, Guid file)
+        {
+            await connection.ExecuteAsync("SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', $2, true), set_config('app.reach', 'user', true)", tenant.ToString(), user.ToString());
+            await connection.ExecuteAsync("SELECT aiaspire.seal_file($1, $2, $3, 6, NULL, 10)", tenant, user, file);
+        }
     }
 
     [Fact]

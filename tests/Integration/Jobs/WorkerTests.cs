@@ -68,6 +68,47 @@ public sealed class WorkerTests(RunningApplication application)
         await CloseOpenAttemptsAsync();
     }
 
+    /// <summary>A heartbeat mostly tells a worker of the loss before the answer comes. Without one, only the settling transaction can.</summary>
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task An_answer_that_comes_after_the_lease_was_lost_is_neither_stored_nor_charged()
+    {
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 800 } });
+        using var client = application.Developer();
+        await using var database = await application.OpenSuperuserAsync();
+        await database.ExecuteAsync("ALTER FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) RENAME TO hidden");
+        Guid id;
+        try
+        {
+            id = await client.QueueChatAsync("say exactly: mine", "sim-reasoning");
+            await application.ReplicaOfAsync(id);
+            // Another has it now, and will die with it.
+            Assert.Equal(1, await database.ExecuteAsync(
+                "UPDATE aiaspire.jobs SET lease_token = gen_random_uuid(), lease_until = now() + interval '5 seconds', worker = 'elsewhere' WHERE job_id = $1 AND state = 'Running'", id));
+            await Wait.UntilAsync(
+                "the first worker to come with its answer",
+                () => Task.FromResult(application.App.GetResourceLogs("workers").Any(l => l.Contains($"Job {id} is no longer ours", StringComparison.Ordinal) || l.Contains($"Job {id} (chat.completion) is over", StringComparison.Ordinal))),
+                application,
+                "workers");
+
+            Assert.Equal(0, await ChargedAsync());
+            Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.messages WHERE conversation_id = $1", id));
+            Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_history WHERE job_id = $1", id));
+        }
+        finally
+        {
+            await database.ExecuteAsync("ALTER FUNCTION aiaspire.hidden(uuid[], uuid[], uuid[], uuid[], interval) RENAME TO renew_jobs");
+        }
+
+        var job = await client.OverAsync(id, application);
+        Assert.Equal(("succeeded", "mine", 2), (job.Status(), job.GetProperty("result").Content(), job.GetProperty("tries").GetInt32()));
+        Assert.Equal(1, await ChargedAsync());
+        Assert.Equal(2, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.messages WHERE conversation_id = $1", id));
+        await CloseOpenAttemptsAsync();
+
+        Task<long> ChargedAsync() => database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", id);
+    }
+
     [Fact]
     [Trait("Checklist", "LOAD-08")]
     public async Task A_worker_that_is_asked_to_stop_finishes_what_it_can_and_gives_back_the_rest()

@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using AiAspire.Core.Limits;
 using Microsoft.Extensions.Time.Testing;
 using StackExchange.Redis;
@@ -8,6 +9,8 @@ namespace AiAspire.Unit.CoreTests.Limits;
 [Collection(LimitServersCollection.Name)]
 public sealed class CounterGenerationsTests(LimitServers servers)
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
     private readonly FakeTimeProvider _time = new(TimeProvider.System.GetUtcNow());
     private readonly FakeLedger _ledger = new();
     private readonly string _key = $"test:{SampleCalls.Id():N}";
@@ -67,6 +70,31 @@ public sealed class CounterGenerationsTests(LimitServers servers)
 
         Assert.Equal(42, await CounterAsync(redis, generations));
         Assert.Equal(958, (await counters.ReserveAsync(SampleCalls.Id(), [Window], new CallDemand(0, 5000, 1, 0, 0), Cancellation)).Granted!.GrantedOutput);
+    }
+
+    /// <summary>A settlement tries for 15 s, and its last try takes up to 10: what had ended before the counters were built may be in the ledger 25 s later.</summary>
+    [Fact]
+    public async Task The_second_look_comes_by_itself_and_late_enough_for_a_settlement_that_waited_out_a_restart()
+    {
+        var time = new WatchedTime(_time.GetUtcNow());
+        var redis = servers.Connection(LimitServers.Garnet);
+        using var generations = LimitServers.Generations(redis, time, _ledger);
+        var guard = LimitServers.Guard(redis, generations, time);
+        _ledger.Ended(time.GetUtcNow().AddSeconds(-2), _key, 5);
+        // A call outlived its lease, so the counters follow the ledger's word.
+        await guard.RebuildAsync(SampleCalls.Id());
+        var generation = await generations.CurrentAsync(Cancellation);
+        await generations.StartAsync(Cancellation);
+        var wait = await time.NextTimerAsync("the second look to be set");
+        Assert.InRange(wait, TimeSpan.FromSeconds(25), TimeSpan.FromMinutes(2));
+
+        _ledger.Ended(time.GetUtcNow().AddSeconds(-1), _key, 42);
+        time.Advance(wait);
+        await _ledger.AskedAsync(2);
+        // Ends the look that it has begun.
+        await generations.StopAsync(Cancellation);
+
+        Assert.Equal(47, (long?)await redis.GetDatabase().StringGetAsync(CounterGenerations.Key(generation, _key)));
     }
 
     [Fact]
@@ -139,19 +167,56 @@ public sealed class CounterGenerationsTests(LimitServers servers)
     private async Task<long> CounterAsync(IConnectionMultiplexer redis, CounterGenerations generations)
         => (long?)await redis.GetDatabase().StringGetAsync(CounterGenerations.Key(await generations.CurrentAsync(Cancellation), _key)) ?? 0;
 
+    private static async Task<T> ReadAsync<T>(Channel<T> channel, string what)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(Cancellation);
+        limit.CancelAfter(Patience);
+        try
+        {
+            return await channel.Reader.ReadAsync(limit.Token);
+        }
+        catch (OperationCanceledException e)
+        {
+            throw new TimeoutException($"Waited {Patience.TotalSeconds} s for {what}.", e);
+        }
+    }
+
+    /// <summary>Tells of the timers that are set, so that time passes only when somebody waits for it.</summary>
+    private sealed class WatchedTime(DateTimeOffset now) : FakeTimeProvider(now)
+    {
+        private readonly Channel<TimeSpan> _timers = Channel.CreateUnbounded<TimeSpan>();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            var timer = base.CreateTimer(callback, state, dueTime, period);
+            _timers.Writer.TryWrite(dueTime);
+            return timer;
+        }
+
+        public Task<TimeSpan> NextTimerAsync(string what) => ReadAsync(_timers, what);
+    }
+
     private sealed class FakeLedger : ILedgerCounters
     {
+        private readonly Channel<int> _asked = Channel.CreateUnbounded<int>();
         private readonly List<(DateTimeOffset At, string Key, long Amount)> _calls = [];
 
         public int Asked { get; private set; }
 
         public Dictionary<string, LedgerCounter> Counters => Sum(DateTimeOffset.MaxValue);
 
+        public async Task AskedAsync(int times)
+        {
+            while (await ReadAsync(_asked, $"the ledger to be asked {times} times") < times)
+            {
+            }
+        }
+
         public void Ended(DateTimeOffset at, string key, long amount) => _calls.Add((at, key, amount));
 
         public Task<Dictionary<string, LedgerCounter>> SumAsync(DateTimeOffset until, CancellationToken cancellationToken)
         {
-            Asked++;
+            _asked.Writer.TryWrite(++Asked);
             return Task.FromResult(Sum(until));
         }
 

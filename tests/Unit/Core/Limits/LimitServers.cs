@@ -36,6 +36,9 @@ public sealed class LimitServers : IAsyncLifetime
     public static CounterGenerations Generations(IConnectionMultiplexer redis, TimeProvider time, ILedgerCounters? ledger = null)
         => new(redis, ledger ?? new EmptyLedger(), time, NullLogger<CounterGenerations>.Instance);
 
+    public static LimitGuard Guard(IConnectionMultiplexer redis, CounterGenerations generations, TimeProvider time, LimitsOptions? options = null)
+        => new(new LimitCounters(redis, generations, time), generations, Options.Create(options ?? new LimitsOptions()), new NoMeters(), time, NullLogger<LimitGuard>.Instance);
+
     /// <summary>The whole step, with these budgets for the caller.</summary>
     public LimitStep Step(string server, TimeProvider time, Caller caller, params Budget[] budgets) => Step(Connection(server), time, caller, new LimitsOptions(), budgets);
 
@@ -43,8 +46,7 @@ public sealed class LimitServers : IAsyncLifetime
     {
         var book = new BudgetBook(null!);
         book.Hold(caller.TenantId, budgets);
-        var generations = Generations(redis, time);
-        var guard = new LimitGuard(new LimitCounters(redis, generations, time), generations, Options.Create(options), new NoMeters(), time, NullLogger<LimitGuard>.Instance);
+        var guard = Guard(redis, Generations(redis, time), time, options);
         return new LimitStep(guard, book, new BudgetAlarms(new KillSwitches(null!, time), null!, null!, time, NullLogger<BudgetAlarms>.Instance), time);
     }
 
