@@ -6,10 +6,21 @@ namespace AiAspire.Core.Jobs;
 /// <summary>What a worker may take.</summary>
 /// <param name="Worker">The worker's name.</param>
 /// <param name="Kinds">Kinds it has handlers for; jobs of others are left to workers that have.</param>
-/// <param name="Limit">Most jobs.</param>
+/// <param name="Slots">Slots that are free: most jobs.</param>
 /// <param name="Lease">Until then they are nobody else's.</param>
 /// <param name="TenantCap">Most jobs of one tenant that run at once, over all workers.</param>
-public sealed record ClaimRequest(string Worker, string[] Kinds, int Limit, TimeSpan Lease, int TenantCap);
+public sealed record ClaimRequest(string Worker, string[] Kinds, int Slots, TimeSpan Lease, int TenantCap)
+{
+    /// <summary>
+    /// A worker takes a further job of a tenant only while it runs fewer of its jobs than this many times its free slots, so that a slot is free for whoever
+    /// comes next: dynamic thresholds (Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). One busy tenant fills seven slots of eight,
+    /// two fill fourteen of fifteen; below eight slots a single one may fill them all.
+    /// </summary>
+    public const int TenantShare = 7;
+
+    /// <summary>Whether a tenant of which <paramref name="running"/> jobs run here may have another.</summary>
+    public static bool Allows(int running, int freeSlots) => running < TenantShare * freeSlots;
+}
 
 /// <param name="Held">Leases that still hold.</param>
 /// <param name="Cancel">Those of them whose job is to be cancelled.</param>
@@ -25,7 +36,7 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
         """
         SELECT tenant_id, user_id, job_id, kind, payload, tries, failures, snoozes, lost_leases, max_tries, lease_token, trace_parent, ready_at, deadline,
             max_cost, cancel_requested, visit, priority, running_since
-        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """;
 
     private readonly ClaimCursor _cursor = new(time);
@@ -58,9 +69,10 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
             cancellationToken,
             Parameter.Of(request.Worker),
             Parameter.Of(request.Kinds),
-            Parameter.Of(request.Limit),
+            Parameter.Of(request.Slots),
             Parameter.Of(request.Lease),
             Parameter.Of(request.TenantCap),
+            Parameter.Of(ClaimRequest.TenantShare),
             Parameter.Of(_lastTenant),
             Parameter.Of(look.RunningSince),
             Parameter.Of(look.Tenants),

@@ -23,12 +23,16 @@ CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history 
 -- each in turn, first from those that run fewest: a tenant with ten thousand jobs waits like one with a single one. What runs is counted from
 -- the rows themselves, so no counter can drift; claims come one after the other, so the caps are exact.
 --
+-- A turn is worth nothing while all slots are taken by jobs of a minute's length. So a worker takes a further job of a tenant only while it runs fewer of
+-- its jobs than p_share times its free slots (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM
+-- Transactions on Networking 6(2), 1998): one busy tenant leaves one slot in p_share + 1 free for whoever comes, two leave one in 2 * p_share + 1.
+--
 -- PostgreSQL keeps the index entries of jobs that are over for as long as any transaction of the cluster may see them. So that a claim need not read them
 -- all under a long one, a worker says where its last claims ended: in p_from for each of the tenants and priorities that it knows, and in p_running_since,
 -- before which nothing ran. These are hints. With p_tenants null a claim looks at everything, and finds what they miss: other tenants and priorities, jobs
 -- whose transaction committed late, the first jobs after the clock was set back.
-CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_after uuid,
-        p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
+CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_share integer,
+        p_after uuid, p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
     RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, payload bytea, tries integer, failures integer, snoozes integer, lost_leases integer,
         max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer,
         priority smallint, running_since timestamptz)
@@ -43,7 +47,7 @@ DECLARE
     c_promoted CONSTANT integer := 500;
     c_last_priority CONSTANT smallint := 32767;
     v_now timestamptz;
-    -- The ring, in the order of its visits: each tenant's first ready job.
+    -- The ring: each tenant's first ready job.
     v_ring uuid[];
     v_priorities smallint[];
     v_from timestamptz[];
@@ -76,13 +80,9 @@ BEGIN
             ) succ (tenant_id, priority, available_at, wrapped)
             WHERE r.visit < c_visits AND NOT (succ.wrapped AND succ.tenant_id > p_after)
         )
-        SELECT array_agg(r.tenant_id ORDER BY r.visit), array_agg(r.priority ORDER BY r.visit), array_agg(r.available_at ORDER BY r.visit)
-        INTO v_ring, v_priorities, v_from
-        FROM ring r WHERE r.visit > 0;
+        SELECT array_agg(r.tenant_id), array_agg(r.priority), array_agg(r.available_at) INTO v_ring, v_priorities, v_from FROM ring r WHERE r.visit > 0;
     ELSE
-        SELECT array_agg(h.tenant ORDER BY h.tenant <= p_after, h.tenant), array_agg(h.priority ORDER BY h.tenant <= p_after, h.tenant),
-            array_agg(h.available_at ORDER BY h.tenant <= p_after, h.tenant)
-        INTO v_ring, v_priorities, v_from
+        SELECT array_agg(h.tenant), array_agg(h.priority), array_agg(h.available_at) INTO v_ring, v_priorities, v_from
         FROM (
             SELECT DISTINCT ON (k.tenant) k.tenant, k.priority, head.available_at
             FROM unnest(p_tenants, p_priorities, p_from) AS k (tenant, priority, since) CROSS JOIN LATERAL (
@@ -96,16 +96,18 @@ BEGIN
     -- What may be taken is found in one statement and taken in the next, each row by its key or its place: the planner, whose statistics of a queue that
     -- fills and empties itself say little, would else read the whole table, with its dead rows, for each of them.
     WITH running AS MATERIALIZED (
-        SELECT r.tenant_id, r.user_id, r.job_id, r.kind, r.lease_until, r.claimed_at FROM aiaspire.jobs r
+        SELECT r.tenant_id, r.user_id, r.job_id, r.kind, r.worker, r.lease_until, r.claimed_at FROM aiaspire.jobs r
         WHERE r.state = 'Running' AND r.claimed_at >= coalesce(p_running_since, '-infinity')
     ), busy AS MATERIALIZED (
-        SELECT r.tenant_id, count(*)::integer AS jobs FROM running r WHERE r.lease_until > v_now GROUP BY r.tenant_id
+        SELECT r.tenant_id, count(*)::integer AS jobs, count(*) FILTER (WHERE r.worker = p_worker)::integer AS here
+        FROM running r WHERE r.lease_until > v_now GROUP BY r.tenant_id
     ), ready AS MATERIALIZED (
-        SELECT v.tenant_id, v.priority, v.available_at, v.visit::integer, coalesce(b.jobs, 0) AS jobs
-        FROM unnest(v_ring, v_priorities, v_from) WITH ORDINALITY AS v (tenant_id, priority, available_at, visit) LEFT JOIN busy b ON b.tenant_id = v.tenant_id
-        WHERE coalesce(b.jobs, 0) < p_tenant_cap
-    ), portion AS MATERIALIZED (
-        SELECT greatest(1, ceil(p_limit::numeric / greatest(1, count(*))))::integer AS jobs FROM ready
+        SELECT v.tenant_id, v.priority, v.available_at, (row_number() OVER (ORDER BY v.tenant_id <= p_after, v.tenant_id))::integer AS visit,
+            coalesce(b.jobs, 0) AS jobs,
+            -- As if all of them took as many; whoever may take more after that does so with the next claim.
+            least(p_tenant_cap - coalesce(b.jobs, 0), ceil((p_share * p_limit - coalesce(b.here, 0))::numeric / (1 + p_share * count(*) OVER ()))::integer) AS most
+        FROM unnest(v_ring, v_priorities, v_from) AS v (tenant_id, priority, available_at) LEFT JOIN busy b ON b.tenant_id = v.tenant_id
+        WHERE coalesce(b.jobs, 0) < p_tenant_cap AND coalesce(b.here, 0) < p_share * p_limit
     ), chosen AS MATERIALIZED (
         (SELECT r.tenant_id, r.user_id, r.job_id, 0 AS visit, 0 AS place FROM running r
             WHERE r.lease_until <= v_now AND r.kind = ANY (p_kinds) ORDER BY r.lease_until LIMIT p_limit)
@@ -118,7 +120,7 @@ BEGIN
                 AND (q.priority, q.available_at) >= (o.priority, o.available_at)
                 AND q.priority <= CASE WHEN p_tenants IS NULL THEN c_last_priority ELSE o.priority END
             ORDER BY q.priority, q.available_at
-            LIMIT least(p_tenant_cap - o.jobs, (SELECT s.jobs FROM portion s))
+            LIMIT o.most
         ) head
         ORDER BY 5, 4 LIMIT p_limit
     )

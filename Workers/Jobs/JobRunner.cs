@@ -15,13 +15,14 @@ internal sealed partial class JobRunner(
 {
     private static readonly TimeSpan ErrorDelay = TimeSpan.FromSeconds(1);
 
-    // A claim of one job costs the database nearly what one of twenty does: while more wait, slots that become free one after the other are
-    // filled together. Nothing beside a model's seconds; an idle worker does not wait.
+    // A claim of one job costs the database nearly what one of twenty does: of a worker that is nearly full, slots that become free one after the other are
+    // filled together. Nothing beside a model's seconds; a job that is queued meanwhile is taken at once.
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(5);
 
     private readonly string _worker = $"{Environment.MachineName}:{Environment.ProcessId}";
     private readonly Dictionary<Guid, Task> _tasks = [];
     private readonly Lock _tasksLock = new();
+    private bool _gathering;
 
     private TimeSpan Lease => TimeSpan.FromSeconds(options.Value.LeaseSeconds);
 
@@ -38,13 +39,10 @@ internal sealed partial class JobRunner(
 
     private async Task ClaimAsync(CancellationToken stoppingToken)
     {
-        var moreWait = false;
         while (!stoppingToken.IsCancellationRequested)
         {
             try
             {
-                if (moreWait && (concurrency.Current - running.Count) * 4 < concurrency.Current)
-                    await Task.Delay(Gathering, time, stoppingToken);
                 var room = concurrency.Current - running.Count;
                 (metrics.Running, metrics.Concurrency) = (running.Count, concurrency.Current);
                 var claimed = room > 0
@@ -52,10 +50,7 @@ internal sealed partial class JobRunner(
                     : [];
                 foreach (var job in claimed)
                     Start(job);
-                if (room > 0)
-                    moreWait = claimed.Count >= room;
-                // What was claimed says that more may wait: a claim takes each tenant's share at most.
-                if (claimed.Count == 0 || claimed.Count >= room)
+                if (!MayTakeMore(claimed, room - claimed.Count))
                     await signal.WaitAsync(Pause(claimed.Count < room), stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -68,6 +63,15 @@ internal sealed partial class JobRunner(
                 await Task.Delay(ErrorDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    /// <summary>A claim gives each tenant the same at most; when few jobs of the others waited, it may have more.</summary>
+    private bool MayTakeMore(List<ClaimedJob> claimed, int room)
+    {
+        if (claimed.Count == 0 || room <= 0)
+            return false;
+        var byTenant = running.All.CountBy(r => r.Job.TenantId).ToDictionary();
+        return claimed.Any(job => ClaimRequest.Allows(byTenant.GetValueOrDefault(job.TenantId), room));
     }
 
     /// <param name="mayHaveMissed">Nothing was found, by a claim that may not have looked at everything.</param>
@@ -98,9 +102,23 @@ internal sealed partial class JobRunner(
                 lock (_tasksLock)
                     _tasks.Remove(claimed.LeaseToken);
                 await job.DisposeAsync();
-                signal.Set();
+                await TellAsync();
             }, CancellationToken.None);
         }
+    }
+
+    /// <summary>A slot is free.</summary>
+    private async Task TellAsync()
+    {
+        if ((concurrency.Current - running.Count) * 4 < concurrency.Current)
+        {
+            if (Interlocked.Exchange(ref _gathering, true))
+                return;
+            await Task.Delay(Gathering, time);
+            Volatile.Write(ref _gathering, false);
+        }
+
+        signal.Set();
     }
 
     /// <summary>Renews all leases in one statement; three chances before any of them ends.</summary>

@@ -7,7 +7,7 @@ public sealed class JobRunnerOptions
 {
     public const string Section = "Workers";
 
-    /// <summary>Jobs this process runs at once. Default 16; fewer while providers are overloaded.</summary>
+    /// <summary>Jobs this process runs at once, a single tenant's at most seven in eight of them. Default 16; fewer while providers are overloaded.</summary>
     [Range(1, 1000)]
     public int Concurrency { get; init; } = 16;
 

@@ -41,7 +41,9 @@ public sealed class DeadLetterTests(RunningApplication application)
         for (var i = 0; i < jobs.Length; i++)
         {
             var job = await user.OverAsync(jobs[i], application);
-            Assert.Equal(("succeeded", $"secret{i}", 2), (job.Status(), job.GetProperty("result").Content(), job.GetProperty("tries").GetInt32()));
+            Assert.Equal(("succeeded", $"secret{i}"), (job.Status(), job.GetProperty("result").Content()));
+            // More when the failures opened the breaker of the worker that took it: then it was put back for a second.
+            Assert.True(job.GetProperty("tries").GetInt32() >= 2, job.GetRawText());
         }
 
         Assert.Equal(0, (await QueueAsync()).GetProperty("dead_letters").GetInt64());

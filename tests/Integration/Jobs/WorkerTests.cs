@@ -174,6 +174,41 @@ public sealed class WorkerTests(RunningApplication application)
 
     [Fact]
     [Trait("Checklist", "LOAD-08")]
+    public async Task A_tenant_whose_long_jobs_fill_the_workers_leaves_slots_for_another()
+    {
+        const int Backlog = 40;
+        const int Share = 28; // seven eighths of the slots of two workers
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 60_000 } });
+        using var many = application.Developer();
+        using var few = application.Client(application.UserKey("carol"));
+        await using var database = await application.OpenSuperuserAsync();
+        var jobs = new Guid[Backlog];
+        await Parallel.ForAsync(0, Backlog, new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = Cancelled }, async (i, _) =>
+            jobs[i] = await many.QueueChatAsync($"say exactly: {i}", "sim-reasoning"));
+        try
+        {
+            await Wait.UntilAsync("the workers to have all that they may of the first tenant", async () => await RunningAsync() >= Share, application, "workers");
+
+            var lone = await few.OverAsync(await few.QueueChatAsync("say exactly: at once", "sim-large"), application);
+
+            Assert.Equal(("succeeded", "at once"), (lone.Status(), lone.GetProperty("result").Content()));
+            Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_history WHERE job_id = ANY ($1)", jobs));
+            Assert.Equal(Share, await RunningAsync());
+        }
+        finally
+        {
+            foreach (var id in jobs)
+                (await many.PostAsync($"/v1/jobs/{id}/cancel", null, Cancelled)).EnsureSuccessStatusCode();
+        }
+
+        foreach (var id in jobs)
+            Assert.Equal("cancelled", (await many.OverAsync(id, application)).Status());
+
+        Task<long> RunningAsync() => database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE job_id = ANY ($1) AND state = 'Running'", jobs);
+    }
+
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
     public async Task Who_does_not_hold_the_lease_can_do_nothing_to_a_running_job()
     {
         await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 3000 } });
