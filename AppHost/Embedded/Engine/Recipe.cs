@@ -122,6 +122,8 @@ internal sealed class GarnetRecipe(RedisResource server, EmbeddedApplicationBuil
             [GarnetVerb.PasswordVariable] = await server.PasswordParameter.GetValueAsync(cancellationToken),
             // Garnet answers each command where its socket's event is taken up; handing it to another thread first doubles the processor time of a command.
             ["DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS"] = "1",
+            // As in Directory.Build.props.
+            ["DOTNET_ThreadPool_UnfairSemaphoreSpinLimit"] = "0",
         },
     };
 
