@@ -33,13 +33,19 @@ internal static class BatchChecks
             "workers");
     }
 
-    /// <summary>By the ledger, each answer is charged, and nothing but the answers.</summary>
+    /// <summary>By the ledger, each answer is charged, and nothing but the answers. Of all batches of its user this must be the last.</summary>
     public static async Task ChargedOnceAsync(this RunningApplication application, BatchOutcome outcome)
     {
         await using var database = await application.OpenSuperuserAsync();
-        // Ids are of their time: what was asked before the batch was created is another's.
+        // Ids are of their time: what was asked before the batch was created is another's. Other users' batches may run beside it.
         var charged = await database.ListAsync(
-            "SELECT request_id FROM aiaspire.ledger_requests WHERE feature = 'batches' AND charged_cost > 0 AND request_id > $1", r => r.GetGuid(0), outcome.Id());
+            """
+            SELECT r.request_id FROM aiaspire.batches b
+            JOIN aiaspire.users u ON u.tenant_id = b.tenant_id AND u.user_id = b.user_id
+            JOIN aiaspire.ledger_requests r ON r.tenant_id = u.tenant_id AND r.user_pseudonym = u.pseudonym
+            WHERE b.batch_id = $1 AND r.feature = 'batches' AND r.charged_cost > 0 AND r.request_id > $1
+            """,
+            r => r.GetGuid(0), outcome.Id());
         Assert.Equal(outcome.RequestIds().Order(), charged.Order());
     }
 }
