@@ -12,9 +12,12 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
     /// <summary>Any number that no other program takes: migrators wait for one another on it.</summary>
     private const long MigrationLock = 0x4149_4153;
 
-    /// <summary>What the functions do, by subject; <c>security.sql</c>, run after them, says who may call them and whose rights they have.</summary>
+    /// <summary>
+    /// What the functions do, by subject, those that the others call first; <c>security.sql</c>, run after them, says who may call them and
+    /// whose rights they have.
+    /// </summary>
     private static readonly string[] FunctionFiles =
-        ["jobs.sql", "ledger.sql", "usage.sql", "tenancy.sql", "audit.sql", "notifications.sql", "retention.sql", "idempotency.sql"];
+        ["scope.sql", "ids.sql", "jobs.sql", "ledger.sql", "usage.sql", "tenancy.sql", "audit.sql", "notifications.sql", "retention.sql", "idempotency.sql"];
 
     public async Task RunAsync(string contentConnection, string keyStoreConnection, DatabaseOptions options, CancellationToken cancellationToken)
     {

@@ -25,12 +25,6 @@ internal sealed partial class JobEventSignal(NpgsqlDataSource dataSource, TimePr
         }
     }
 
-    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
-    {
-        while (true)
-            await connection.WaitAsync(stoppingToken);
-    }
-
     protected override void Lost(Exception exception) => LogLost(logger, exception);
 
     protected override void Hear(string payload)

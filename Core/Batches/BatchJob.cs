@@ -63,22 +63,15 @@ public sealed class BatchJob(
         // Driven again after its end, or after its tenant's retention.
         if (batch is null || batch.IsOver)
             return new JobEnd(JobState.Succeeded);
-        try
-        {
-            if (batch is { State: BatchState.Validating, Total: null })
-                return await ValidateAsync(job, batch, session, cipher, cancellationToken);
-            var stopped = batch.State == BatchState.Cancelling || batch.ExpiresAt <= time.GetUtcNow();
-            if (stopped)
-                await DropWaitingAsync(job, batchId, session, cancellationToken);
-            if (await HasLinesLeftAsync(job, batchId, session, cancellationToken))
-                throw new JobYieldException(stopped ? SoonAgain : Until(batch.ExpiresAt));
-            await assembly.FinishAsync(job, batch, session, cipher, cancellationToken);
-            return null;
-        }
-        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
-        }
+        if (batch is { State: BatchState.Validating, Total: null })
+            return await ValidateAsync(job, batch, session, cipher, cancellationToken);
+        var stopped = batch.State == BatchState.Cancelling || batch.ExpiresAt <= time.GetUtcNow();
+        if (stopped)
+            await DropWaitingAsync(job, batchId, session, cancellationToken);
+        if (await HasLinesLeftAsync(job, batchId, session, cancellationToken))
+            throw new JobYieldException(stopped ? SoonAgain : Until(batch.ExpiresAt));
+        await assembly.FinishAsync(job, batch, session, cipher, cancellationToken);
+        return null;
     }
 
     private TimeSpan Until(DateTimeOffset expiresAt)

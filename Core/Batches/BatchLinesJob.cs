@@ -33,16 +33,8 @@ public sealed class BatchLinesJob(
         var session = sessions.Open(job.Scope);
         var cipher = await calls.CipherAsync(job, cancellationToken);
         var lines = JsonSerializer.Deserialize<BatchLines>(cipher.Decrypt(job.Payload, ClaimedJob.PayloadPlace(job.JobId)))!;
-        try
-        {
-            await RunAsync(new Work(run, lines, session, cipher), cancellationToken);
-            await FinishAsync(job, lines.BatchId, session);
-        }
-        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
-        }
-
+        await RunAsync(new Work(run, lines, session, cipher), cancellationToken);
+        await FinishAsync(job, lines.BatchId, session);
         return null;
     }
 

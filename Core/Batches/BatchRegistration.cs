@@ -28,15 +28,6 @@ public sealed class BatchRetention(TenantSessions sessions)
     private const int AtOnce = 1_000;
 
     /// <returns>Batches deleted.</returns>
-    public async Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
-    {
-        long all = 0, deleted = AtOnce;
-        while (deleted == AtOnce)
-        {
-            await sessions.CallFunctionAsync("SELECT aiaspire.delete_expired_batches($1)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(AtOnce));
-            all += deleted;
-        }
-
-        return all;
-    }
+    public Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
+        => sessions.DeleteInStepsAsync("SELECT aiaspire.delete_expired_batches($1)", AtOnce, cancellationToken);
 }

@@ -8,7 +8,6 @@ using AiAspire.Core.Models;
 using AiAspire.Core.Tenancy;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.Options;
-using Npgsql;
 
 namespace AiAspire.Core.Chat;
 
@@ -59,15 +58,7 @@ public sealed class EmbeddingsJob(
         var end = new TenantBatch();
         JobParts.AddDelete(end, job, job.JobId);
         JobQueue.AddFinish(end, job, new JobEnd(JobState.Succeeded, cipher.Encrypt(result, ClaimedJob.ResultPlace(job.JobId)), Cost: parts.Values.Sum(p => p.Cost)));
-        try
-        {
-            await session.ExecuteAsync(end, CancellationToken.None);
-        }
-        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
-        {
-            throw new LeaseLostException(job.JobId, e);
-        }
-
+        await session.ExecuteAsync(end, CancellationToken.None);
         return null;
     }
 
@@ -115,15 +106,13 @@ public sealed class EmbeddingsJob(
         }
     }
 
-    /// <summary>One list of all, each with its place in the set: <c>{"object":"list","data":[{"object":"embedding","index":0,"embedding":[…]}],"model":"…","usage":{…}}</c>.</summary>
+    /// <summary>One list of all, as <see cref="EmbeddingReply"/> has it, each with its place in the set.</summary>
     private static byte[] Merge(EmbeddingSet set, Dictionary<int, (decimal Cost, byte[] Data)> parts)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(buffer))
         {
-            writer.WriteStartObject();
-            writer.WriteString("object"u8, "list"u8);
-            writer.WriteStartArray("data"u8);
+            EmbeddingReply.BeginList(writer);
             var (model, prompt) = ("", 0L);
             for (var call = 0; call < set.Calls; call++)
             {
@@ -133,22 +122,14 @@ public sealed class EmbeddingsJob(
                 prompt += root.TryGetProperty("usage", out var usage) && usage.TryGetProperty("prompt_tokens", out var tokens) ? tokens.GetInt64() : 0;
                 foreach (var item in root.GetProperty("data").EnumerateArray().Select((e, i) => (Element: e, Index: e.TryGetProperty("index", out var index) ? index.GetInt32() : i)).OrderBy(i => i.Index))
                 {
-                    writer.WriteStartObject();
-                    writer.WriteString("object"u8, "embedding"u8);
-                    writer.WriteNumber("index"u8, set.FirstOf(call) + item.Index);
+                    EmbeddingReply.BeginItem(writer, set.FirstOf(call) + item.Index);
                     writer.WritePropertyName("embedding"u8);
                     writer.WriteRawValue(JsonMarshal.GetRawUtf8Value(item.Element.GetProperty("embedding")), skipInputValidation: true);
                     writer.WriteEndObject();
                 }
             }
 
-            writer.WriteEndArray();
-            writer.WriteString("model"u8, model);
-            writer.WriteStartObject("usage"u8);
-            writer.WriteNumber("prompt_tokens"u8, prompt);
-            writer.WriteNumber("total_tokens"u8, prompt);
-            writer.WriteEndObject();
-            writer.WriteEndObject();
+            EmbeddingReply.EndList(writer, model, prompt);
         }
 
         return buffer.WrittenSpan.ToArray();

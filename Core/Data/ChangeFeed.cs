@@ -38,10 +38,10 @@ public sealed partial class ChangeFeed(
 
     protected override void Hear(string payload) => _topics.Writer.TryWrite(payload);
 
+    protected override Task CatchUpAsync(CancellationToken stoppingToken) => RefreshAllAsync(stoppingToken);
+
     protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        // What changed before LISTEN took hold was not notified to us.
-        await RefreshAllAsync(stoppingToken);
         while (true)
         {
             var notified = await connection.WaitAsync(PollInterval, stoppingToken);

@@ -19,6 +19,7 @@ public abstract class NotificationListener(NpgsqlDataSource dataSource, string c
                 connection.Notification += (_, notification) => Hear(notification.Payload);
                 await using (var listen = new NpgsqlCommand($"LISTEN {channel}", connection))
                     await listen.ExecuteNonQueryAsync(stoppingToken);
+                await CatchUpAsync(stoppingToken);
                 await StayAsync(connection, stoppingToken);
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -36,8 +37,15 @@ public abstract class NotificationListener(NpgsqlDataSource dataSource, string c
     /// <summary>Told of each notification, by whoever waits on the connection.</summary>
     protected abstract void Hear(string payload);
 
-    /// <summary>Begins when the channel is listened to, with what may have been missed until then; waits on the connection until it is lost.</summary>
-    protected abstract Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken);
+    /// <summary>Begins to be told. What was told before the channel was listened to was not heard: here a listener makes up for it.</summary>
+    protected virtual Task CatchUpAsync(CancellationToken stoppingToken) => Task.CompletedTask;
+
+    /// <summary>Waits on the connection until it is lost.</summary>
+    protected virtual async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
+    {
+        while (true)
+            await connection.WaitAsync(stoppingToken);
+    }
 
     /// <summary>The connection is lost.</summary>
     protected abstract void Lost(Exception exception);

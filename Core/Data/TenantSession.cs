@@ -148,4 +148,23 @@ public sealed class TenantSessions
         while (await reader.ReadAsync(cancellationToken))
             read(reader);
     }
+
+    /// <summary>Calls a cross-tenant function that deletes rows and returns how many, until it finds fewer than it may take: in short transactions.</summary>
+    /// <param name="sql">The call; its last parameter is how many rows it may take.</param>
+    /// <param name="atOnce">How many that are.</param>
+    /// <param name="cancellationToken">Stops between two transactions or within one.</param>
+    /// <param name="others">The parameters before the last.</param>
+    /// <returns>Rows deleted.</returns>
+    public async Task<long> DeleteInStepsAsync(string sql, int atOnce, CancellationToken cancellationToken, params NpgsqlParameter[] others)
+    {
+        long all = 0, deleted = atOnce;
+        while (deleted == atOnce)
+        {
+            // A parameter belongs to one command.
+            await CallFunctionAsync(sql, row => deleted = row.GetInt64(0), cancellationToken, [.. others.Select(p => p.Clone()), Parameter.Of(atOnce)]);
+            all += deleted;
+        }
+
+        return all;
+    }
 }

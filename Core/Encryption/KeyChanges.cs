@@ -21,10 +21,14 @@ internal sealed partial class KeyChanges(NpgsqlDataSource keyStore, UserKeys use
 
     public static string Payload(Guid tenantId, Guid userId) => $"{tenantId}/{userId}";
 
+    protected override Task CatchUpAsync(CancellationToken stoppingToken)
+    {
+        userKeys.DropAll();
+        return Task.CompletedTask;
+    }
+
     protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
     {
-        // What changed while nobody listened was not told.
-        userKeys.DropAll();
         // A connection whose other end vanished looks idle; only asking shows it.
         await using var probe = new NpgsqlCommand("SELECT 1", connection) { CommandTimeout = ProbeTimeoutSeconds };
         while (true)

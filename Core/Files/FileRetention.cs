@@ -9,15 +9,6 @@ public sealed class FileRetention(TenantSessions sessions)
     private const int FilesAtOnce = 20;
 
     /// <returns>Files deleted.</returns>
-    public async Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
-    {
-        long all = 0, deleted = FilesAtOnce;
-        while (deleted == FilesAtOnce)
-        {
-            await sessions.CallFunctionAsync("SELECT aiaspire.delete_expired_files($1)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(FilesAtOnce));
-            all += deleted;
-        }
-
-        return all;
-    }
+    public Task<long> DeleteExpiredAsync(CancellationToken cancellationToken)
+        => sessions.DeleteInStepsAsync("SELECT aiaspire.delete_expired_files($1)", FilesAtOnce, cancellationToken);
 }

@@ -39,14 +39,7 @@ public sealed class IdempotencyClaim : IAsyncDisposable
     /// Stores the answer in the transaction of the effect. It throws there when the key was taken over meanwhile, and undoes the effect.
     /// </summary>
     public void AddCompletion(TenantBatch batch, ContentCipher cipher, ReadOnlySpan<byte> response)
-        => batch.Add(
-            CompleteSql,
-            Parameter.Of(_caller.TenantId),
-            Parameter.Of(_caller.UserId),
-            Parameter.Of(_route),
-            Parameter.Of(_key),
-            Parameter.Of(_requestId),
-            Parameter.Of(cipher.Encrypt(response, ResponsePlace(_requestId))));
+        => batch.Add(CompleteSql, [.. Named(), Parameter.Of(cipher.Encrypt(response, ResponsePlace(_requestId)))]);
 
     /// <summary>
     /// The same in a session that may be another tenant's, as of an operator at work there. The key is the caller's own, so the rest of
@@ -66,11 +59,7 @@ public sealed class IdempotencyClaim : IAsyncDisposable
         => _session.ExecuteAsync(
             new TenantBatch().Add(
                 "DELETE FROM aiaspire.idempotency_keys WHERE tenant_id = $1 AND user_id = $2 AND route = $3 AND key = $4 AND request_id = $5 AND response IS NULL",
-                Parameter.Of(_caller.TenantId),
-                Parameter.Of(_caller.UserId),
-                Parameter.Of(_route),
-                Parameter.Of(_key),
-                Parameter.Of(_requestId)),
+                Named()),
             cancellationToken);
 
     public async ValueTask DisposeAsync()
@@ -79,6 +68,10 @@ public sealed class IdempotencyClaim : IAsyncDisposable
         await _renewing;
         _over.Dispose();
     }
+
+    /// <summary>Whose claim on which key: the first five parameters of every statement.</summary>
+    private NpgsqlParameter[] Named()
+        => [Parameter.Of(_caller.TenantId), Parameter.Of(_caller.UserId), Parameter.Of(_route), Parameter.Of(_key), Parameter.Of(_requestId)];
 
     private async Task RenewAsync(TimeSpan lease, TimeProvider time)
     {
@@ -90,15 +83,7 @@ public sealed class IdempotencyClaim : IAsyncDisposable
                 try
                 {
                     await _session.ExecuteAsync(
-                        new TenantBatch().Add(
-                            RenewSql,
-                            Parameter.Of(_caller.TenantId),
-                            Parameter.Of(_caller.UserId),
-                            Parameter.Of(_route),
-                            Parameter.Of(_key),
-                            Parameter.Of(_requestId),
-                            Parameter.Of((time.GetUtcNow() + lease).UtcDateTime)),
-                        _over.Token);
+                        new TenantBatch().Add(RenewSql, [.. Named(), Parameter.Of((time.GetUtcNow() + lease).UtcDateTime)]), _over.Token);
                 }
                 catch (NpgsqlException)
                 {

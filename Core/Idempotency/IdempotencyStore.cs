@@ -89,16 +89,8 @@ public sealed class IdempotencyStore(TenantSessions sessions, UserKeys userKeys,
     }
 
     /// <summary>Deletes what is past its day, for all tenants, in short transactions.</summary>
-    public async Task DeleteExpiredAsync(CancellationToken cancellationToken)
-    {
-        const int BatchSize = 1_000;
-        long deleted = BatchSize;
-        while (deleted == BatchSize)
-        {
-            await sessions.CallFunctionAsync(
-                "SELECT aiaspire.delete_expired_idempotency_keys($1)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(BatchSize));
-        }
-    }
+    public Task DeleteExpiredAsync(CancellationToken cancellationToken)
+        => sessions.DeleteInStepsAsync("SELECT aiaspire.delete_expired_idempotency_keys($1)", atOnce: 1_000, cancellationToken);
 
     private static byte[] Fingerprint(Caller caller, ReadOnlySpan<byte> payload)
     {

@@ -19,7 +19,7 @@ public interface IJobHandler
     /// <exception cref="JobRetryException">To be tried again.</exception>
     /// <exception cref="JobFailedException">Never to be tried again.</exception>
     /// <exception cref="JobYieldException">To go on later.</exception>
-    /// <exception cref="LeaseLostException">Someone else has the job.</exception>
+    /// <exception cref="LeaseLostException">Someone else has the job. So says a transaction that fails with it (<see cref="JobQueue.IsLeaseLost"/>).</exception>
     Task<JobEnd?> RunAsync(JobRun run, CancellationToken cancellationToken);
 }
 

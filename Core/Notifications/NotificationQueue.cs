@@ -54,16 +54,8 @@ public sealed class NotificationQueue(TenantSessions sessions, TimeProvider time
         => FinishAsync(delivery, DeliveryState.Pending, time.GetUtcNow() + after, error, cancellationToken);
 
     /// <summary>Deletes finished notifications past their days, for all tenants, in short transactions.</summary>
-    public async Task DeleteOldAsync(int keepDays, CancellationToken cancellationToken)
-    {
-        const int BatchSize = 1_000;
-        long deleted = BatchSize;
-        while (deleted == BatchSize)
-        {
-            await sessions.CallFunctionAsync(
-                "SELECT aiaspire.delete_old_notifications($1, $2)", row => deleted = row.GetInt64(0), cancellationToken, Parameter.Of(keepDays), Parameter.Of(BatchSize));
-        }
-    }
+    public Task DeleteOldAsync(int keepDays, CancellationToken cancellationToken)
+        => sessions.DeleteInStepsAsync("SELECT aiaspire.delete_old_notifications($1, $2)", atOnce: 1_000, cancellationToken, Parameter.Of(keepDays));
 
     private Task FinishAsync(ClaimedDelivery delivery, DeliveryState state, DateTimeOffset at, string? error, CancellationToken cancellationToken)
         => sessions.Open(new TenantScope(delivery.TenantId, null, DataReach.Service)).ExecuteAsync(

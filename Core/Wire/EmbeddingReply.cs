@@ -40,14 +40,10 @@ public static class EmbeddingReply
         var buffer = new ArrayBufferWriter<byte>(1024);
         using (var writer = new Utf8JsonWriter(buffer))
         {
-            writer.WriteStartObject();
-            writer.WriteString("object"u8, "list"u8);
-            writer.WriteStartArray("data"u8);
+            BeginList(writer);
             for (var i = 0; i < vectors.Count; i++)
             {
-                writer.WriteStartObject();
-                writer.WriteString("object"u8, "embedding"u8);
-                writer.WriteNumber("index"u8, i);
+                BeginItem(writer, i);
                 if (base64)
                     writer.WriteBase64String("embedding"u8, vectors[i]);
                 else
@@ -55,16 +51,38 @@ public static class EmbeddingReply
                 writer.WriteEndObject();
             }
 
-            writer.WriteEndArray();
-            writer.WriteString("model"u8, model);
-            writer.WriteStartObject("usage"u8);
-            writer.WriteNumber("prompt_tokens"u8, tokens);
-            writer.WriteNumber("total_tokens"u8, tokens);
-            writer.WriteEndObject();
-            writer.WriteEndObject();
+            EndList(writer, model, tokens);
         }
 
         return buffer.WrittenMemory;
+    }
+
+    /// <summary>Up to the first item.</summary>
+    internal static void BeginList(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("object"u8, "list"u8);
+        writer.WriteStartArray("data"u8);
+    }
+
+    /// <summary>An item up to its vector, after which its object is to be ended.</summary>
+    internal static void BeginItem(Utf8JsonWriter writer, int index)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("object"u8, "embedding"u8);
+        writer.WriteNumber("index"u8, index);
+    }
+
+    /// <summary>What follows the last item.</summary>
+    internal static void EndList(Utf8JsonWriter writer, string? model, long tokens)
+    {
+        writer.WriteEndArray();
+        writer.WriteString("model"u8, model);
+        writer.WriteStartObject("usage"u8);
+        writer.WriteNumber("prompt_tokens"u8, tokens);
+        writer.WriteNumber("total_tokens"u8, tokens);
+        writer.WriteEndObject();
+        writer.WriteEndObject();
     }
 
     private static void WriteNumbers(Utf8JsonWriter writer, byte[] vector)

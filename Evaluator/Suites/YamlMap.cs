@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using System.Text.Json.Nodes;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
@@ -42,29 +43,11 @@ public sealed class YamlMap
 
     public double Number(string key, double min, double max) => OptionalNumber(key, min, max) ?? throw Missing(key);
 
-    public double? OptionalNumber(string key, double min, double max)
-    {
-        if (Take(key) is not { } node)
-            return null;
-        return node is YamlScalarNode { Value: { } text }
-            && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
-            && number >= min && number <= max
-            ? number
-            : throw Problem(node, $"'{key}' must be a number from {min} to {max}.");
-    }
+    public double? OptionalNumber(string key, double min, double max) => OptionalNumber(key, min, max, NumberStyles.Float, "a number");
 
     public int WholeNumber(string key, int min, int max) => OptionalWholeNumber(key, min, max) ?? throw Missing(key);
 
-    public int? OptionalWholeNumber(string key, int min, int max)
-    {
-        if (Take(key) is not { } node)
-            return null;
-        return node is YamlScalarNode { Value: { } text }
-            && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number)
-            && number >= min && number <= max
-            ? number
-            : throw Problem(node, $"'{key}' must be a whole number from {min} to {max}.");
-    }
+    public int? OptionalWholeNumber(string key, int min, int max) => OptionalNumber(key, min, max, NumberStyles.AllowLeadingSign, "a whole number");
 
     public bool Flag(string key, bool otherwise = false) => Take(key) switch
     {
@@ -110,6 +93,18 @@ public sealed class YamlMap
     private SuiteFormatException Problem(YamlNode node, string problem) => new(_file, node.Start.Line, $"{_what}: {problem}");
 
     private SuiteFormatException Missing(string key) => Problem($"'{key}' is missing.");
+
+    private T? OptionalNumber<T>(string key, T min, T max, NumberStyles styles, string what)
+        where T : struct, INumber<T>
+    {
+        if (Take(key) is not { } node)
+            return null;
+        return node is YamlScalarNode { Value: { } text }
+            && T.TryParse(text, styles, CultureInfo.InvariantCulture, out var number)
+            && number >= min && number <= max
+            ? number
+            : throw Problem(node, $"'{key}' must be {what} from {min} to {max}.");
+    }
 
     private YamlNode? Take(string key)
     {

@@ -3,9 +3,6 @@
 -- A job is in aiaspire.jobs while it waits or runs and in aiaspire.job_history when it is over. Whoever moves, renews or releases a running
 -- job names the lease token that its claim drew; a worker that lost the lease changes nothing.
 
--- The scope's functions, which some of these call, come after them.
-SET LOCAL check_function_bodies = off;
-
 -- Rows come and go all the time: room in each page for a heartbeat beside the row it replaces (which then touches no index), and vacuum by
 -- the number of dead rows, not by the size of a table that ought to be nearly empty.
 ALTER TABLE aiaspire.jobs SET (

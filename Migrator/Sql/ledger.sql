@@ -1,16 +1,6 @@
 -- The ledger's own functions: what dead processes left open, what the limits count anew, who cost most. Run before security.sql, which says
 -- who may call what and as whom.
 
--- Ids are UUIDv7: times of rows, and the partitions to look in, come from them. In PL/pgSQL, because the settlements' triggers ask it in their WHEN: one
--- in SQL is read, put in its caller's place and planned anew for each statement, which was a twentieth of a settlement.
-CREATE OR REPLACE FUNCTION aiaspire.least_id(p_time timestamptz) RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
-BEGIN
-    RETURN (lpad(to_hex(floor(extract(epoch FROM p_time) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid;
-END
-$$;
-CREATE OR REPLACE FUNCTION aiaspire.id_minute(p_id uuid) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN to_timestamp((('x' || left(replace(p_id::text, '-', ''), 12))::bit(48)::bigint / 60000) * 60);
-
 -- What a request of this size may cost at most, whatever classes its tokens turn out to be of: ModelPrice.MostCost says the same.
 CREATE OR REPLACE FUNCTION aiaspire.most_cost(p aiaspire.model_prices, p_input bigint, p_output bigint) RETURNS numeric
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog

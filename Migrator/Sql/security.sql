@@ -1,18 +1,8 @@
 -- Who may see what. The one place for policies, grants and the owners of functions, whose text stands in a file for each subject; run after
 -- those, anew after every migration, in one transaction, as the owner.
 --
--- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach come from settings that
--- TenantSession makes for one transaction; without them every policy is false. current_setting(…, true) is '' after such a
--- transaction, hence nullif. The sub-select makes PostgreSQL evaluate it once per statement instead of once per row.
-
-CREATE OR REPLACE FUNCTION aiaspire.tenant_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN nullif(current_setting('app.tenant_id', true), '')::uuid;
-CREATE OR REPLACE FUNCTION aiaspire.user_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN nullif(current_setting('app.user_id', true), '')::uuid;
-CREATE OR REPLACE FUNCTION aiaspire.reach() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN current_setting('app.reach', true);
-CREATE OR REPLACE FUNCTION aiaspire.platform_id() RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN '00000000-0000-7000-8000-000000000001'::uuid;
+-- Every table with a tenant_id has row-level security enabled and forced. The tenant, the user and the reach are the session's (scope.sql);
+-- without them every policy is false. The sub-select makes PostgreSQL evaluate them once per statement instead of once per row.
 
 -- Start from nothing, so that a policy or grant that is no longer written here is gone.
 DO $$

@@ -1,5 +1,5 @@
--- The roll-ups of the ledger by minute and hour, and what is read from them. Run after ledger.sql, whose least_id the triggers ask, and before
--- security.sql, which says who may call what and as whom.
+-- The roll-ups of the ledger by minute and hour, and what is read from them. Run before security.sql, which says who may call what and as
+-- whom.
 
 -- How the roll-ups stay equal to the ledger. A row counts in the minute of its id. Each run sums anew, and replaces, the minutes from
 -- five before where the last run stood up to now; so nothing is counted twice, however often it runs or is killed. What a run cannot

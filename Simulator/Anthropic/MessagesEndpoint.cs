@@ -28,16 +28,7 @@ internal sealed class MessagesEndpoint(ICompanyWire wire, Catalog catalog, Reply
 
         var plan = PlannedReply.Plan(
             replies.Write(prompt, model.Id, call.State.Behaviour), prompt, tokens, () => $"toolu_sim{Guid.CreateVersion7(now):N}");
-        var buffer = call.Services.Buffers.Rent();
-        try
-        {
-            var run = new ChatRun(call, plan, choices: 1, new MessageWriter(buffer, call, plan), buffer);
-            await (call.Stream ? run.StreamAsync() : run.WholeAsync());
-        }
-        finally
-        {
-            call.Services.Buffers.Return(buffer);
-        }
+        await ChatRun.AnswerAsync(call, plan, choices: 1, buffer => new MessageWriter(buffer, call, plan));
     }
 
     public async Task CountAsync(ProviderCall call)

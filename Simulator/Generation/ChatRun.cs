@@ -17,7 +17,22 @@ internal sealed class ChatRun(ProviderCall call, PlannedReply plan, int choices,
     /// <summary>Tokens of one choice that have been generated; choices are generated side by side.</summary>
     private int _token;
 
-    public async Task WholeAsync()
+    /// <summary>Answers the call as it asks: streamed or whole.</summary>
+    public static async Task AnswerAsync(ProviderCall call, PlannedReply plan, int choices, Func<ResponseBuffer, ChatWriter> writer)
+    {
+        var buffer = call.Services.Buffers.Rent();
+        try
+        {
+            var run = new ChatRun(call, plan, choices, writer(buffer), buffer);
+            await (call.Stream ? run.StreamAsync() : run.WholeAsync());
+        }
+        finally
+        {
+            call.Services.Buffers.Return(buffer);
+        }
+    }
+
+    private async Task WholeAsync()
     {
         if (FaultPoint() is { } point)
         {
@@ -32,7 +47,7 @@ internal sealed class ChatRun(ProviderCall call, PlannedReply plan, int choices,
         await ReplySender.SendAsync(call, buffer.Written);
     }
 
-    public async Task StreamAsync()
+    private async Task StreamAsync()
     {
         var response = call.Context.Response;
         response.ContentType = "text/event-stream; charset=utf-8";

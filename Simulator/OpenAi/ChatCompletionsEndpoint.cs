@@ -31,16 +31,7 @@ internal sealed class ChatCompletionsEndpoint(ICompanyWire wire, ReplyWriter rep
 
         var plan = PlannedReply.Plan(
             replies.Write(prompt, model.Id, call.State.Behaviour), prompt, tokens, () => $"call_sim{Guid.CreateVersion7(now):N}");
-        var buffer = call.Services.Buffers.Rent();
-        try
-        {
-            var run = new ChatRun(call, plan, prompt.Choices, new ChatCompletionWriter(buffer, call, prompt, plan, now.ToUnixTimeSeconds()), buffer);
-            await (call.Stream ? run.StreamAsync() : run.WholeAsync());
-        }
-        finally
-        {
-            call.Services.Buffers.Return(buffer);
-        }
+        await ChatRun.AnswerAsync(call, plan, prompt.Choices, buffer => new ChatCompletionWriter(buffer, call, prompt, plan, now.ToUnixTimeSeconds()));
     }
 
     private static ProviderErrorException NotAChatModel() => new(new ProviderError(

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using AiAspire.Simulator.Billing;
 using AiAspire.Simulator.Generation;
 using AiAspire.Simulator.Models;
 using AiAspire.Simulator.Tokens;
@@ -27,19 +26,7 @@ internal sealed class EmbeddingsEndpoint(ICompanyWire wire, TokenCounter tokens)
         call.Prompt = new TokenUsage(promptTokens, 0, 0, 0, 0);
         await call.WaitForFirstByteAsync();
 
-        var buffer = call.Services.Buffers.Rent();
-        try
-        {
-            Write(buffer.Json, model.Id, texts, dimensions, base64, call.State.Behaviour.Report(call.Used));
-            buffer.EndJson();
-            call.DeliveredChunks = 1;
-            call.Close(BillStatus.Completed, StatusCodes.Status200OK);
-            await ReplySender.SendAsync(call, buffer.Written);
-        }
-        finally
-        {
-            call.Services.Buffers.Return(buffer);
-        }
+        await ReplySender.SendCompletedAsync(call, json => Write(json, model.Id, texts, dimensions, base64, call.State.Behaviour.Report(call.Used)));
     }
 
     private List<string> ReadInput(RequestJson input)

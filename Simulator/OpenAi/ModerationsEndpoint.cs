@@ -1,5 +1,4 @@
 using System.Text.Json;
-using AiAspire.Simulator.Billing;
 using AiAspire.Simulator.Models;
 using AiAspire.Simulator.Wire;
 
@@ -19,10 +18,8 @@ internal sealed class ModerationsEndpoint(ICompanyWire wire, Catalog catalog)
         await call.WaitForFirstByteAsync();
 
         call.ResponseId = $"modr-sim{Guid.CreateVersion7(call.Services.Time.GetUtcNow()):N}";
-        var buffer = call.Services.Buffers.Rent();
-        try
+        await ReplySender.SendCompletedAsync(call, json =>
         {
-            var json = buffer.Json;
             json.WriteStartObject();
             json.WriteString("id"u8, call.ResponseId);
             json.WriteString("model"u8, model.Id);
@@ -30,15 +27,7 @@ internal sealed class ModerationsEndpoint(ICompanyWire wire, Catalog catalog)
             foreach (var input in inputs) WriteResult(json, input);
             json.WriteEndArray();
             json.WriteEndObject();
-            buffer.EndJson();
-            call.DeliveredChunks = 1;
-            call.Close(BillStatus.Completed, StatusCodes.Status200OK);
-            await ReplySender.SendAsync(call, buffer.Written);
-        }
-        finally
-        {
-            call.Services.Buffers.Return(buffer);
-        }
+        });
     }
 
     private sealed record Input(string Text, bool HasImage);

@@ -95,20 +95,13 @@ internal sealed class ProviderFront(CallServices services, CompanyState state, R
             response.Headers["retry-after-ms"] = Math.Ceiling(wait.TotalMilliseconds).ToString("0");
         }
 
-        var buffer = services.Buffers.Rent();
         try
         {
-            _wire.WriteError(buffer.Json, error, call.RequestId);
-            buffer.EndJson();
-            await ReplySender.WriteWholeAsync(call, buffer.Written);
+            await ReplySender.SendJsonAsync(call, json => _wire.WriteError(json, error, call.RequestId));
         }
         catch (OperationCanceledException)
         {
             call.Context.Abort();
-        }
-        finally
-        {
-            services.Buffers.Return(buffer);
         }
     }
 }

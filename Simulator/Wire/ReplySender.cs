@@ -1,4 +1,5 @@
 using System.Text.Json;
+using AiAspire.Simulator.Billing;
 
 namespace AiAspire.Simulator.Wire;
 
@@ -12,15 +13,25 @@ internal static class ReplySender
         await WriteWholeAsync(call, body);
     }
 
+    /// <summary>A reply that is one JSON value, completed in the bill before it is sent.</summary>
+    public static Task SendCompletedAsync(ProviderCall call, Action<Utf8JsonWriter> write) => SendJsonAsync(call, write, body =>
+    {
+        call.DeliveredChunks = 1;
+        call.Close(BillStatus.Completed, StatusCodes.Status200OK);
+        return SendAsync(call, body);
+    });
+
     /// <summary>A body that is on no bill.</summary>
-    public static async Task SendJsonAsync(ProviderCall call, Action<Utf8JsonWriter> write)
+    public static Task SendJsonAsync(ProviderCall call, Action<Utf8JsonWriter> write) => SendJsonAsync(call, write, body => WriteWholeAsync(call, body));
+
+    private static async Task SendJsonAsync(ProviderCall call, Action<Utf8JsonWriter> write, Func<ReadOnlyMemory<byte>, Task> send)
     {
         var buffer = call.Services.Buffers.Rent();
         try
         {
             write(buffer.Json);
             buffer.EndJson();
-            await WriteWholeAsync(call, buffer.Written);
+            await send(buffer.Written);
         }
         finally
         {
@@ -28,7 +39,7 @@ internal static class ReplySender
         }
     }
 
-    public static async Task WriteWholeAsync(ProviderCall call, ReadOnlyMemory<byte> body)
+    private static async Task WriteWholeAsync(ProviderCall call, ReadOnlyMemory<byte> body)
     {
         var response = call.Context.Response;
         call.Services.Wire.WriteTiming(response, call.Services.Time.GetElapsedTime(call.StartTimestamp));

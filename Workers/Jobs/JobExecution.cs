@@ -72,6 +72,10 @@ internal sealed partial class JobExecution(
         {
             throw;
         }
+        catch (PostgresException e) when (JobQueue.IsLeaseLost(e))
+        {
+            throw new LeaseLostException(job.JobId, e);
+        }
         catch (Exception e) when (running.Reason != StopReason.None)
         {
             return await StoppedAsync(running, e);

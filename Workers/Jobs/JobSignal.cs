@@ -25,12 +25,10 @@ internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs
         }
     }
 
-    protected override async Task StayAsync(NpgsqlConnection connection, CancellationToken stoppingToken)
+    protected override Task CatchUpAsync(CancellationToken stoppingToken)
     {
-        // What came before LISTEN took hold was not notified to us.
         Set();
-        while (true)
-            await connection.WaitAsync(stoppingToken);
+        return Task.CompletedTask;
     }
 
     protected override void Lost(Exception exception) => LogLost(logger, exception);

@@ -42,21 +42,11 @@ internal sealed class AdministeredTenant : IDisposable
 
     public string Path(string path) => $"/v1/admin/{path}?tenant_id={Id}";
 
-    public async Task<JsonElement> PostAsync(string path, object body)
-    {
-        using var response = await Operator.PostAsJsonAsync(Path(path), body, Cancelled);
-        var text = await response.Content.ReadAsStringAsync(Cancelled);
-        Assert.True(response.IsSuccessStatusCode, text);
-        return JsonElement.Parse(text);
-    }
+    public Task<JsonElement> PostAsync(string path, object body) => DoneAsync(Operator.PostAsJsonAsync(Path(path), body, Cancelled));
 
-    public async Task<JsonElement> PatchAsync(string path, object body)
-    {
-        using var response = await Operator.PatchAsJsonAsync(path, body, Cancelled);
-        var text = await response.Content.ReadAsStringAsync(Cancelled);
-        Assert.True(response.IsSuccessStatusCode, text);
-        return JsonElement.Parse(text);
-    }
+    public Task<JsonElement> PutAsync(string path, object body) => DoneAsync(Operator.PutAsJsonAsync(Path(path), body, Cancelled));
+
+    public Task<JsonElement> PatchAsync(string path, object body) => DoneAsync(Operator.PatchAsJsonAsync(path, body, Cancelled));
 
     public async Task<Guid> AddUserAsync(string name) => (await PostAsync("users", new { external_id = name })).GetProperty("id").GetGuid();
 
@@ -86,4 +76,12 @@ internal sealed class AdministeredTenant : IDisposable
     }
 
     public void Dispose() => Operator.Dispose();
+
+    private static async Task<JsonElement> DoneAsync(Task<HttpResponseMessage> answer)
+    {
+        using var response = await answer;
+        var text = await response.Content.ReadAsStringAsync(Cancelled);
+        Assert.True(response.IsSuccessStatusCode, text);
+        return JsonElement.Parse(text);
+    }
 }

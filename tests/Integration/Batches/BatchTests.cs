@@ -1,22 +1,19 @@
 using System.Net;
 using System.Net.Http.Json;
-using System.Text;
 using System.Text.Json;
+using AiAspire.Core.Data;
 using AiAspire.Integration.Admin;
 using AiAspire.Integration.Application;
 using AiAspire.Integration.Jobs;
 using AiAspire.Integration.Notifications;
 using AiAspire.Load.Batches;
-using Aspire.Hosting.Testing;
+using static AiAspire.Integration.Batches.BatchChecks;
 
 namespace AiAspire.Integration.Batches;
 
 [Collection(ApplicationCollection.Name)]
 public sealed class BatchTests(RunningApplication application)
 {
-    private const string Chat = "/v1/chat/completions";
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
-
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
     [Fact]
@@ -26,7 +23,7 @@ public sealed class BatchTests(RunningApplication application)
         var run = new BatchRun(application.Api, application.DeveloperKey, TimeProvider.System);
         var file = BatchFile.Make(lines: 500, badEvery: 100, "sim-large");
 
-        var outcome = await run.OutcomeAsync(await run.StartAsync(file.Content, Chat, Cancelled), Limit, Cancelled);
+        var outcome = await run.OutcomeAsync(await run.StartAsync(file.Content, ChatCompletions, Cancelled), Limit, Cancelled);
 
         Assert.Empty(outcome.Faults(file));
         Assert.Equal(
@@ -34,9 +31,9 @@ public sealed class BatchTests(RunningApplication application)
             outcome.Errors.Select(l => l.GetProperty("error") is { ValueKind: JsonValueKind.Object } e ? e.GetProperty("code").GetString() : l.GetProperty("response").GetProperty("body").GetProperty("error").GetProperty("code").GetString()));
         Assert.Equal([404, 400], outcome.Errors.Where(l => l.GetProperty("response").ValueKind == JsonValueKind.Object).Select(l => l.GetProperty("response").GetProperty("status_code").GetInt32()));
         Assert.Equal("a test", outcome.Batch.GetProperty("metadata").GetProperty("of").GetString());
-        await ChargedOnceAsync(outcome);
+        await application.ChargedOnceAsync(outcome);
         await using var database = await application.OpenSuperuserAsync();
-        var id = BatchId(outcome);
+        var id = outcome.Id();
         Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", id));
         Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE part_of = $1", id));
         // Neither the jobs that did it nor five hundred conversations are the user's to see.
@@ -50,78 +47,13 @@ public sealed class BatchTests(RunningApplication application)
     }
 
     [Fact]
-    [Trait("Checklist", "LOAD-08")]
-    public async Task A_worker_killed_in_the_middle_of_a_batch_loses_no_line_and_charges_none_twice()
-    {
-        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 400 } });
-        var run = new BatchRun(application.Api, application.DeveloperKey, TimeProvider.System);
-        var file = BatchFile.Make(lines: 300, badEvery: 0, "sim-reasoning");
-        var operation = await run.StartAsync(file.Content, Chat, Cancelled);
-        await using var database = await application.OpenSuperuserAsync();
-        foreach (var (replica, done) in new[] { (0, 20), (1, 80) })
-        {
-            await PartsAsync(operation.BatchId, done);
-            await application.App.KillResourceAsync("workers", replica, Cancelled);
-            await application.App.StartResourceAsync("workers", replica, Cancelled);
-        }
-
-        var outcome = await run.OutcomeAsync(operation, Limit, Cancelled);
-
-        Assert.Empty(outcome.Faults(file));
-        await ChargedOnceAsync(outcome);
-        Assert.True(
-            await database.ScalarAsync<bool>("SELECT sum(tries) > count(*) FROM aiaspire.job_history WHERE part_of = $1 AND kind = 'batch.lines'", BatchId(outcome)), "no job was taken over: nothing was tested");
-        await database.ExecuteAsync("UPDATE aiaspire.ledger_attempts SET outcome = 'Abandoned', usage_source = 'Estimate' WHERE outcome = 'Open'");
-    }
-
-    [Fact]
-    [Trait("Checklist", "LOAD-08")]
-    public async Task A_part_is_kept_once_by_who_has_the_lease()
-    {
-        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 3000 } });
-        using var client = application.Developer();
-        var job = await client.QueueChatAsync("say exactly: held", "sim-reasoning");
-        await application.ReplicaOfAsync(job);
-        await using var superuser = await application.OpenSuperuserAsync();
-        var (tenant, user, lease) = Assert.Single(await superuser.ListAsync(
-            "SELECT tenant_id, user_id, lease_token FROM aiaspire.jobs WHERE job_id = $1", r => (r.GetGuid(0), r.GetGuid(1), r.GetGuid(2)), job));
-        var (work, first, second) = (NewId(), NewId(), NewId());
-
-        Assert.Null(await KeepAsync(lease, first));
-        // The same settlement once more, its answer having been lost; another call's; a stranger's.
-        Assert.Null(await KeepAsync(lease, first));
-        Assert.Equal("AI003", await KeepAsync(lease, second));
-        Assert.Equal("AI001", await KeepAsync(NewId(), first));
-        Assert.Equal(first, await superuser.ScalarAsync<Guid>("SELECT request_id FROM aiaspire.job_parts WHERE work_id = $1", work));
-        await superuser.ExecuteAsync("DELETE FROM aiaspire.job_parts WHERE work_id = $1", work);
-        await client.OverAsync(job, application);
-
-        async Task<string?> KeepAsync(Guid token, Guid request)
-        {
-            await using var app = await application.OpenAsAsync("aiaspire_app");
-            await using var transaction = await app.BeginTransactionAsync(Cancelled);
-            await app.ExecuteAsync("SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', $2, true), set_config('app.reach', 'user', true)", tenant.ToString(), user.ToString());
-            try
-            {
-                await app.ExecuteAsync("SELECT aiaspire.keep_part($1, $2, $3, $4, $5, 7, $6, true, 0, 'x'::bytea)", tenant, user, job, token, work, request);
-                await transaction.CommitAsync(Cancelled);
-                return null;
-            }
-            catch (Npgsql.PostgresException e)
-            {
-                return e.SqlState;
-            }
-        }
-    }
-
-    [Fact]
     public async Task A_cancelled_batch_finishes_what_it_has_begun_and_accounts_for_the_rest()
     {
         await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 500 } });
         var run = new BatchRun(application.Api, application.DeveloperKey, TimeProvider.System);
         var file = BatchFile.Make(lines: 700, badEvery: 0, "sim-reasoning");
-        var operation = await run.StartAsync(file.Content, Chat, Cancelled);
-        await PartsAsync(operation.BatchId, 10);
+        var operation = await run.StartAsync(file.Content, ChatCompletions, Cancelled);
+        await application.PartsAsync(operation.BatchId, 10);
 
         await operation.CancelAsync(new() { CancellationToken = Cancelled });
         Assert.Equal("cancelling", (await BatchRun.StatusAsync(operation, Cancelled)).GetProperty("status").GetString());
@@ -129,7 +61,7 @@ public sealed class BatchTests(RunningApplication application)
 
         Assert.Equal("cancelled", outcome.Status);
         AssertWhole(outcome, file, "batch_cancelled");
-        await ChargedOnceAsync(outcome);
+        await application.ChargedOnceAsync(outcome);
         using var client = application.Developer();
         using var again = await client.PostAsync($"/v1/batches/{operation.BatchId}/cancel", null, Cancelled);
         Assert.Equal("cancelled", (await again.JsonAsync()).Status());
@@ -141,11 +73,11 @@ public sealed class BatchTests(RunningApplication application)
         await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 500 } });
         var run = new BatchRun(application.Api, application.DeveloperKey, TimeProvider.System);
         var file = BatchFile.Make(lines: 700, badEvery: 0, "sim-reasoning");
-        var operation = await run.StartAsync(file.Content, Chat, Cancelled);
-        await PartsAsync(operation.BatchId, 10);
+        var operation = await run.StartAsync(file.Content, ChatCompletions, Cancelled);
+        await application.PartsAsync(operation.BatchId, 10);
 
         await using var database = await application.OpenSuperuserAsync();
-        await database.ExecuteAsync("UPDATE aiaspire.batches SET expires_at = now() WHERE batch_id = $1", Guid.ParseExact(operation.BatchId["batch_".Length..], "N"));
+        await database.ExecuteAsync("UPDATE aiaspire.batches SET expires_at = now() WHERE batch_id = $1", IdOf(operation.BatchId));
         var outcome = await run.OutcomeAsync(operation, Limit, Cancelled);
 
         Assert.Equal("expired", outcome.Status);
@@ -159,13 +91,13 @@ public sealed class BatchTests(RunningApplication application)
         await using (await application.BehaveAsync("sim-reasoning", new { errorCount = 6, errorStatus = 429, retryAfterSeconds = 1 }))
         {
             var file = BatchFile.Make(lines: 3, badEvery: 0, "sim-reasoning");
-            Assert.Empty((await run.OutcomeAsync(await run.StartAsync(file.Content, Chat, Cancelled), Limit, Cancelled)).Faults(file));
+            Assert.Empty((await run.OutcomeAsync(await run.StartAsync(file.Content, ChatCompletions, Cancelled), Limit, Cancelled)).Faults(file));
         }
 
         // What a provider refuses as the caller's fault is passed on as it came.
         await using (await application.BehaveAsync("sim-small", new { errorRates = new Dictionary<string, double> { ["400"] = 1 } }))
         {
-            var refused = await run.OutcomeAsync(await run.StartAsync(BatchFile.Make(lines: 2, badEvery: 0, "sim-small").Content, Chat, Cancelled), Limit, Cancelled);
+            var refused = await run.OutcomeAsync(await run.StartAsync(BatchFile.Make(lines: 2, badEvery: 0, "sim-small").Content, ChatCompletions, Cancelled), Limit, Cancelled);
             Assert.Equal(("completed", 0, 2), (refused.Status, refused.Output.Count, refused.Errors.Count));
             Assert.All(refused.Errors, l => Assert.Equal(400, l.GetProperty("response").GetProperty("status_code").GetInt32()));
         }
@@ -186,7 +118,7 @@ public sealed class BatchTests(RunningApplication application)
     public async Task A_file_without_requests_fails_the_batch_and_what_is_no_batch_is_refused()
     {
         var run = new BatchRun(application.Api, application.DeveloperKey, TimeProvider.System);
-        var outcome = await run.OutcomeAsync(await run.StartAsync("\n \n"u8.ToArray(), Chat, Cancelled), Limit, Cancelled);
+        var outcome = await run.OutcomeAsync(await run.StartAsync("\n \n"u8.ToArray(), ChatCompletions, Cancelled), Limit, Cancelled);
         Assert.Equal("failed", outcome.Status);
         var error = Assert.Single(outcome.Batch.GetProperty("errors").GetProperty("data").EnumerateArray());
         Assert.Equal(("empty_file", "input_file_id", JsonValueKind.Null), (error.GetProperty("code").GetString(), error.GetProperty("param").GetString(), error.GetProperty("line").ValueKind));
@@ -194,11 +126,11 @@ public sealed class BatchTests(RunningApplication application)
 
         using var client = application.Developer();
         var file = await client.UploadAsync("{}"u8.ToArray());
-        await RefusedAsync(new { endpoint = Chat, completion_window = "24h" }, HttpStatusCode.BadRequest, "input_file_id");
+        await RefusedAsync(new { endpoint = ChatCompletions, completion_window = "24h" }, HttpStatusCode.BadRequest, "input_file_id");
         await RefusedAsync(new { input_file_id = file, endpoint = "/v1/models", completion_window = "24h" }, HttpStatusCode.BadRequest, "endpoint");
-        await RefusedAsync(new { input_file_id = file, endpoint = Chat, completion_window = "1h" }, HttpStatusCode.BadRequest, "completion_window");
-        await RefusedAsync(new { input_file_id = file, endpoint = Chat, completion_window = "24h", metadata = new { x = new string('x', 513) } }, HttpStatusCode.BadRequest, "metadata");
-        await RefusedAsync(new { input_file_id = $"file-{NewId():N}", endpoint = Chat, completion_window = "24h" }, HttpStatusCode.NotFound, "input_file_id");
+        await RefusedAsync(new { input_file_id = file, endpoint = ChatCompletions, completion_window = "1h" }, HttpStatusCode.BadRequest, "completion_window");
+        await RefusedAsync(new { input_file_id = file, endpoint = ChatCompletions, completion_window = "24h", metadata = new { x = new string('x', 513) } }, HttpStatusCode.BadRequest, "metadata");
+        await RefusedAsync(new { input_file_id = $"file-{TimeProvider.System.NewId():N}", endpoint = ChatCompletions, completion_window = "24h" }, HttpStatusCode.NotFound, "input_file_id");
 
         async Task RefusedAsync(object body, HttpStatusCode status, string param)
         {
@@ -211,9 +143,9 @@ public sealed class BatchTests(RunningApplication application)
     [Trait("Checklist", "ARCH-04")]
     public async Task A_key_makes_one_file_and_one_batch()
     {
-        using var client = application.Client(application.Token("acme", $"keyed-{NewId():N}"));
-        var content = Lines(Chat, Wire.Chat("say exactly: once"));
-        var (fileKey, batchKey) = (NewId().ToString(), NewId().ToString());
+        using var client = application.Client(application.Token("acme", $"keyed-{TimeProvider.System.NewId():N}"));
+        var content = Lines(ChatCompletions, Wire.Chat("say exactly: once"));
+        var (fileKey, batchKey) = (TimeProvider.System.NewId().ToString(), TimeProvider.System.NewId().ToString());
         var file = await client.UploadAsync(content, fileKey);
         Assert.Equal(file, await client.UploadAsync(content, fileKey));
         using (var other = await client.SendUploadAsync("{}"u8.ToArray(), fileKey))
@@ -227,7 +159,7 @@ public sealed class BatchTests(RunningApplication application)
 
         async Task<string?> CreateAsync()
         {
-            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/batches") { Content = JsonContent.Create(new { input_file_id = file, endpoint = Chat, completion_window = "24h" }) };
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/batches") { Content = JsonContent.Create(new { input_file_id = file, endpoint = ChatCompletions, completion_window = "24h" }) };
             request.Headers.Add("Idempotency-Key", batchKey);
             using var response = await client.SendAsync(request, Cancelled);
             return response.StatusCode == HttpStatusCode.Conflict ? null : (await response.JsonAsync()).GetProperty("id").GetString();
@@ -239,13 +171,10 @@ public sealed class BatchTests(RunningApplication application)
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
         await using var receiver = new WebhookReceiver();
-        using var settings = await tenant.Operator.PutAsJsonAsync(
-            tenant.Path("notifications"),
-            new { emails = Array.Empty<string>(), webhooks = new object[] { new { url = receiver.Address, topics = new[] { "batch.completed", "job.completed", "job.failed" } } } }, Cancelled);
-        Assert.True(settings.IsSuccessStatusCode, await settings.Content.ReadAsStringAsync(Cancelled));
+        await tenant.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new object[] { new { url = receiver.Address, topics = new[] { "batch.completed", "job.completed", "job.failed" } } } });
         using var user = tenant.As("ann");
-        var file = await user.UploadAsync(Lines(Chat, Wire.Chat("the secret word is xylophone")));
-        using var made = await user.PostAsJsonAsync("/v1/batches", new { input_file_id = file, endpoint = Chat, completion_window = "24h" }, Cancelled);
+        var file = await user.UploadAsync(Lines(ChatCompletions, Wire.Chat("the secret word is xylophone")));
+        using var made = await user.PostAsJsonAsync("/v1/batches", new { input_file_id = file, endpoint = ChatCompletions, completion_window = "24h" }, Cancelled);
         var id = (await made.JsonAsync()).GetProperty("id").GetString();
 
         var told = await receiver.NextAsync();
@@ -259,65 +188,6 @@ public sealed class BatchTests(RunningApplication application)
         Assert.Equal(1, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.notifications WHERE tenant_id = $1", tenant.Id));
     }
 
-    [Fact]
-    public async Task A_batch_whose_own_job_is_given_up_fails_and_delivers_what_it_has_when_the_job_is_driven_again()
-    {
-        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 500 } });
-        using var tenant = await AdministeredTenant.CreateAsync(application);
-        await using var receiver = new WebhookReceiver();
-        using var settings = await tenant.Operator.PutAsJsonAsync(
-            tenant.Path("notifications"),
-            new { emails = Array.Empty<string>(), webhooks = new object[] { new { url = receiver.Address, topics = new[] { "batch.completed", "batch.failed" } } } }, Cancelled);
-        Assert.True(settings.IsSuccessStatusCode, await settings.Content.ReadAsStringAsync(Cancelled));
-        using var user = tenant.As("ann");
-        var file = await user.UploadAsync(Lines(Chat, [.. Enumerable.Range(0, 100).Select(i => new { model = "sim-reasoning", max_tokens = 16, messages = new[] { new { role = "user", content = $"say exactly: {i}" } } })]));
-        using var made = await user.PostAsJsonAsync("/v1/batches", new { input_file_id = file, endpoint = Chat, completion_window = "24h" }, Cancelled);
-        var batch = (await made.JsonAsync()).GetProperty("id").GetString()!;
-        var id = Guid.ParseExact(batch["batch_".Length..], "N");
-        await PartsAsync(batch, 10);
-        await using var database = await application.OpenSuperuserAsync();
-        // As if worker after worker had died with it.
-        await Wait.UntilAsync(
-            "the batch's own job to wait",
-            async () => await database.ExecuteAsync("UPDATE aiaspire.jobs SET lost_leases = 1000, state = 'Queued', available_at = now() WHERE part_of = $1 AND kind = 'batch' AND state = 'Scheduled'", id) == 1,
-            application,
-            "workers");
-
-        var failed = await EndAsync("failed");
-
-        Assert.Equal("batch_given_up", failed.GetProperty("errors").GetProperty("data")[0].GetProperty("code").GetString());
-        Assert.Equal(JsonValueKind.Number, failed.GetProperty("failed_at").ValueKind);
-        Assert.True(failed.GetProperty("request_counts").GetProperty("completed").GetInt32() >= 10, failed.GetRawText());
-        Assert.Equal("batch.failed", JsonElement.Parse((await receiver.NextAsync()).Body).GetProperty("type").GetString());
-        // No more is spent on it.
-        await Wait.UntilAsync(
-            "the jobs of its lines to end", async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE part_of = $1", id) == 0, application, "workers");
-        var answered = await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", id);
-        Assert.InRange(answered, 10, 90);
-
-        using var admin = tenant.As("boss", "tenant_admin");
-        using var redriven = await admin.PostAsync("/v1/admin/jobs/dead-letters/redrive", null, Cancelled);
-        Assert.Equal(1, (await redriven.JsonAsync()).GetProperty("redriven").GetInt32());
-        var completed = await EndAsync("completed");
-
-        Assert.Equal(JsonValueKind.Null, completed.GetProperty("errors").ValueKind);
-        var (output, errors) = (await LinesAsync("output_file_id"), await LinesAsync("error_file_id"));
-        Assert.Equal(answered, output.Count);
-        Assert.All(errors, l => Assert.Equal("not_processed", l.GetProperty("error").GetProperty("code").GetString()));
-        Assert.Equal(100, output.Concat(errors).Select(l => l.GetProperty("custom_id").GetString()).Distinct().Count());
-        Assert.Equal(answered, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE tenant_id = $1 AND charged_cost > 0", tenant.Id));
-        Assert.Equal("batch.completed", JsonElement.Parse((await receiver.NextAsync()).Body).GetProperty("type").GetString());
-
-        async Task<JsonElement> EndAsync(string status) => (JsonElement)await Wait.ForAsync(
-            $"the batch to be {status}",
-            async () => await user.GetFromJsonAsync<JsonElement>($"/v1/batches/{batch}", Cancelled) is var now && now.Status() == status ? (object)now : null,
-            application,
-            "workers");
-
-        async Task<List<JsonElement>> LinesAsync(string name)
-            => [.. (await user.GetStringAsync($"/v1/files/{completed.GetProperty(name).GetString()}/content", Cancelled)).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => JsonElement.Parse(l))];
-    }
-
     /// <summary>Each line of the file stands in one of the two files; what was not made says why.</summary>
     private static void AssertWhole(BatchOutcome outcome, BatchFile file, string code)
     {
@@ -328,32 +198,4 @@ public sealed class BatchTests(RunningApplication application)
         var counts = outcome.Batch.GetProperty("request_counts");
         Assert.Equal((file.Lines, outcome.Output.Count, outcome.Errors.Count), (counts.GetProperty("total").GetInt32(), counts.GetProperty("completed").GetInt32(), counts.GetProperty("failed").GetInt32()));
     }
-
-    /// <summary>By the ledger, each answer is charged, and nothing but the answers.</summary>
-    private async Task ChargedOnceAsync(BatchOutcome outcome)
-    {
-        await using var database = await application.OpenSuperuserAsync();
-        // Ids are of their time: what was asked before the batch was created is another's.
-        var charged = await database.ListAsync(
-            "SELECT request_id FROM aiaspire.ledger_requests WHERE feature = 'batches' AND charged_cost > 0 AND request_id > $1", r => r.GetGuid(0), BatchId(outcome));
-        Assert.Equal(outcome.RequestIds().Order(), charged.Order());
-    }
-
-    /// <summary>Waits until so many of a batch's lines are done.</summary>
-    private async Task PartsAsync(string batch, int count)
-    {
-        await using var database = await application.OpenSuperuserAsync();
-        await Wait.UntilAsync(
-            $"{count} lines of the batch",
-            async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", Guid.ParseExact(batch["batch_".Length..], "N")) >= count,
-            application,
-            "workers");
-    }
-
-    private static Guid BatchId(BatchOutcome outcome) => Guid.ParseExact(outcome.Batch.GetProperty("id").GetString()!["batch_".Length..], "N");
-
-    private static byte[] Lines(string url, params object[] bodies)
-        => Encoding.UTF8.GetBytes(string.Join('\n', bodies.Select((body, i) => JsonSerializer.Serialize(new { custom_id = $"r{i}", method = "POST", url, body }))));
-
-    private static Guid NewId() => Guid.CreateVersion7(TimeProvider.System.GetUtcNow());
 }

@@ -16,7 +16,18 @@ public sealed class JobTests(RunningApplication application)
     {
         using var client = application.Developer();
         var late = (await client.QueueAsync(new { request = Wire.Chat("say exactly: late"), run_at = TimeProvider.System.GetUtcNow().AddHours(1) })).GetProperty("id").GetGuid();
-        await client.OverAsync(await client.QueueChatAsync("say exactly: first"), application);
+        // A worker that has taken nothing looks at everything anyway.
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 1000 } });
+        var workers = new HashSet<int>();
+        await Wait.UntilAsync(
+            "both workers to have taken a job",
+            async () =>
+            {
+                workers.Add(await application.ReplicaOfAsync(await client.QueueChatAsync("say exactly: first", "sim-reasoning")));
+                return workers.Count == 2;
+            },
+            application,
+            "workers");
         // As one whose transaction began an hour ago and commits now.
         await using (var database = await application.OpenSuperuserAsync())
             await database.ExecuteAsync("UPDATE aiaspire.jobs SET state = 'Queued', available_at = available_at - interval '2 hours' WHERE job_id = $1", late);

@@ -19,7 +19,7 @@ public sealed class BudgetTests(RunningApplication application)
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
         using var user = tenant.As("ann");
-        await SetAsync(tenant, "summaries-a-day", new { scope = "feature", selector = "summaries", unit = "usd", period = "day", limit = 0.000001 });
+        await tenant.PutAsync("budgets/summaries-a-day", new { scope = "feature", selector = "summaries", unit = "usd", period = "day", limit = 0.000001 });
 
         var refused = await UntilAsync(user, "summaries", HttpStatusCode.TooManyRequests);
         var error = await refused.ErrorAsync(HttpStatusCode.TooManyRequests, "insufficient_quota");
@@ -63,11 +63,10 @@ public sealed class BudgetTests(RunningApplication application)
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
         var address = $"cost-{tenant.Slug}@customer.example";
-        using (var told = await tenant.Operator.PutAsJsonAsync(tenant.Path("notifications"), new { emails = new[] { address }, webhooks = Array.Empty<object>() }, Cancelled))
-            Assert.True(told.IsSuccessStatusCode, await told.Content.ReadAsStringAsync(Cancelled));
+        await tenant.PutAsync("notifications", new { emails = new[] { address }, webhooks = Array.Empty<object>() });
         using var user = tenant.As("ann");
         // A call uses more than a tenth of it, so that the first is enough.
-        await SetAsync(tenant, "tokens-a-day", new { scope = "tenant", unit = "tokens", period = "day", limit = 100, soft_percent = 10 });
+        await tenant.PutAsync("budgets/tokens-a-day", new { scope = "tenant", unit = "tokens", period = "day", limit = 100, soft_percent = 10 });
         for (var i = 0; i < 3; i++)
             (await AskAsync(user, "chat")).Dispose();
 
@@ -155,11 +154,5 @@ public sealed class BudgetTests(RunningApplication application)
         using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = JsonContent.Create(Wire.Chat("say exactly: one two three")) };
         request.Headers.Add("X-AiAspire-Feature", feature);
         return await client.SendAsync(request, Cancelled);
-    }
-
-    private static async Task SetAsync(AdministeredTenant tenant, string name, object budget)
-    {
-        using var response = await tenant.Operator.PutAsJsonAsync(tenant.Path($"budgets/{name}"), budget, Cancelled);
-        Assert.True(response.IsSuccessStatusCode, await response.Content.ReadAsStringAsync(Cancelled));
     }
 }

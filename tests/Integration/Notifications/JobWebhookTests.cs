@@ -19,7 +19,7 @@ public sealed class JobWebhookTests(RunningApplication application)
         using var tenant = await AdministeredTenant.CreateAsync(application);
         await using var receiver = new WebhookReceiver();
         await using var bystander = new WebhookReceiver();
-        var settings = await PutAsync(tenant, new
+        var settings = await tenant.PutAsync("notifications", new
         {
             emails = new[] { $"{tenant.Slug}@example.com" },
             webhooks = new object[] { new { url = receiver.Address, topics = new[] { "job.completed", "job.failed" } }, new { url = bystander.Address } },
@@ -64,7 +64,7 @@ public sealed class JobWebhookTests(RunningApplication application)
     public async Task A_job_whose_end_is_undone_is_not_told_and_mail_cannot_ask_for_jobs()
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
-        await PutAsync(tenant, new { emails = Array.Empty<string>(), webhooks = new[] { new { url = "http://127.0.0.1:9/x", topics = new[] { "job.cancelled" } } } });
+        await tenant.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { url = "http://127.0.0.1:9/x", topics = new[] { "job.cancelled" } } } });
         using var user = tenant.As("ann");
         var waiting = (await user.QueueAsync(new { request = Wire.Chat("later", "sim-large"), run_at = TimeProvider.System.GetUtcNow().AddHours(1) })).GetProperty("id").GetGuid();
         await using var database = await application.OpenSuperuserAsync();
@@ -86,11 +86,4 @@ public sealed class JobWebhookTests(RunningApplication application)
 
     private static Task<long> CountAsync(NpgsqlConnection database, Guid tenant)
         => database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.notifications WHERE tenant_id = $1 AND topic = 'job.cancelled'", tenant);
-
-    private static async Task<JsonElement> PutAsync(AdministeredTenant tenant, object body)
-    {
-        using var response = await tenant.Operator.PutAsJsonAsync(tenant.Path("notifications"), body, Cancelled);
-        Assert.True(response.IsSuccessStatusCode, await response.Content.ReadAsStringAsync(Cancelled));
-        return await response.JsonAsync();
-    }
 }

@@ -25,7 +25,7 @@ public sealed class NotificationTests(RunningApplication application)
         await using var receiver = new WebhookReceiver();
         receiver.Answer(r => Status(r, 500)).Answer(r => Redirect(r, new Uri(receiver.Address, "/elsewhere")));
         var mail = $"{tenant.Slug}@example.com";
-        var settings = await PutAsync(tenant, new { emails = new[] { mail }, webhooks = new[] { new { url = new Uri(receiver.Address, "/hook") } } });
+        var settings = await tenant.PutAsync("notifications", new { emails = new[] { mail }, webhooks = new[] { new { url = new Uri(receiver.Address, "/hook") } } });
         var secret = settings.GetProperty("webhooks")[0].GetProperty("secret").GetString()!;
         Assert.StartsWith("whsec_", secret, StringComparison.Ordinal);
         await tenant.PostAsync("notifications/test", new { });
@@ -55,12 +55,12 @@ public sealed class NotificationTests(RunningApplication application)
     public async Task The_signing_key_is_shown_once_and_kept_encrypted()
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
-        var first = await PutAsync(tenant, new { emails = Array.Empty<string>(), webhooks = new[] { new { url = "http://127.0.0.1:9/x" } } });
+        var first = await tenant.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { url = "http://127.0.0.1:9/x" } } });
         var webhook = first.GetProperty("webhooks")[0];
         var (id, secret) = (webhook.GetProperty("id").GetGuid(), webhook.GetProperty("secret").GetString()!);
         var again = await tenant.Operator.GetFromJsonAsync<JsonElement>(tenant.Path("notifications"), Cancelled);
         Assert.Equal(JsonValueKind.Null, again.GetProperty("webhooks")[0].GetProperty("secret").ValueKind);
-        var kept = await PutAsync(tenant, new { emails = Array.Empty<string>(), webhooks = new[] { new { id, url = "http://127.0.0.1:9/y" } } });
+        var kept = await tenant.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { id, url = "http://127.0.0.1:9/y" } } });
         Assert.Equal(JsonValueKind.Null, kept.GetProperty("webhooks")[0].GetProperty("secret").ValueKind);
         await using var database = await application.OpenSuperuserAsync();
         var stored = await database.ScalarAsync<byte[]>("SELECT secret FROM aiaspire.notification_webhooks WHERE webhook_id = $1", id);
@@ -88,7 +88,7 @@ public sealed class NotificationTests(RunningApplication application)
     public async Task An_event_is_told_once_by_whomever_and_only_if_its_transaction_commits()
     {
         using var tenant = await AdministeredTenant.CreateAsync(application);
-        await PutAsync(tenant, new { emails = new[] { "ops@example.com" }, webhooks = Array.Empty<object>() });
+        await tenant.PutAsync("notifications", new { emails = new[] { "ops@example.com" }, webhooks = Array.Empty<object>() });
         await using var services = await AppRoleAsync();
         var outbox = new NotificationOutbox(TimeProvider.System, NullLogger<NotificationOutbox>.Instance);
         var session = services.GetRequiredService<TenantSessions>().Open(new TenantScope(tenant.Id, null, DataReach.Service));
@@ -115,7 +115,7 @@ public sealed class NotificationTests(RunningApplication application)
         await using var receiver = new WebhookReceiver();
         var held = new TaskCompletionSource();
         receiver.Answer(_ => held.Task);
-        await PutAsync(tenant, new { emails = Array.Empty<string>(), webhooks = new[] { new { url = receiver.Address } } });
+        await tenant.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { url = receiver.Address } } });
         await tenant.PostAsync("notifications/test", new { });
         var first = await receiver.NextAsync();
         await Task.WhenAll(application.App.KillResourceAsync("workers", 0, Cancelled), application.App.KillResourceAsync("workers", 1, Cancelled));
@@ -182,14 +182,6 @@ public sealed class NotificationTests(RunningApplication application)
 
         var settings = new NpgsqlConnectionStringBuilder(await application.App.GetConnectionStringAsync("aiaspire")) { Username = "test_aiaspire_app", Password = "test" };
         return new ServiceCollection().AddSingleton(NpgsqlDataSource.Create(settings.ConnectionString)).AddTenantSessions().BuildServiceProvider();
-    }
-
-    private static async Task<JsonElement> PutAsync(AdministeredTenant tenant, object body)
-    {
-        using var response = await tenant.Operator.PutAsJsonAsync(tenant.Path("notifications"), body, Cancelled);
-        var text = await response.Content.ReadAsStringAsync(Cancelled);
-        Assert.True(response.IsSuccessStatusCode, text);
-        return JsonElement.Parse(text);
     }
 
     private static Task Status(HttpListenerResponse response, int status)

@@ -75,6 +75,13 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
 
     public FakeProviders Host(string name, Func<HttpResponseMessage> answer) => Host(name, (_, _) => Task.FromResult(answer()));
 
+    /// <summary>Answers one after the other; the last stays.</summary>
+    public FakeProviders HostInTurn(string name, params Func<HttpResponseMessage>[] answers)
+    {
+        var next = 0;
+        return Host(name, () => answers[Math.Min(next++, answers.Length - 1)]());
+    }
+
     public FakeProviders Host(string name, Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer)
     {
         _hosts[name] = answer;

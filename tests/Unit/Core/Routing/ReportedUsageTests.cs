@@ -101,9 +101,9 @@ public sealed class ReportedUsageTests : IDisposable
                 """{"id":"c","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}""",
                 "[DONE]",
             ]));
-        var call = SampleCalls.Call("""{"model":"one-model","stream":true,"messages":[{"role":"user","content":"Say hello to the world, please."}]}""", null, _time, SampleCalls.Target("one"));
+        var call = SampleCalls.Call(SampleStreams.Streaming, null, _time, SampleCalls.Target("one"));
 
-        await SampleCalls.CollectAsync(_providers.Step().InvokeAsync(call, Never, TestContext.Current.CancellationToken));
+        await _providers.Step().RunAsync(call);
 
         Assert.Equal((UsageSource.Provider, 7), (call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
         Assert.InRange(call.Reply.DeliveredBytes, 20, 40);
@@ -114,9 +114,7 @@ public sealed class ReportedUsageTests : IDisposable
         _providers.Host("one", () => FakeProviders.Whole(answer, usage));
         var call = SampleCalls.Call(question, null, _time, SampleCalls.Target("one"));
         call.EstimatedInput = call.Request.EstimateInput();
-        await SampleCalls.CollectAsync(_providers.Step().InvokeAsync(call, Never, TestContext.Current.CancellationToken));
+        await _providers.Step().RunAsync(call);
         return Assert.Single(call.Attempts);
     }
-
-    private static IAsyncEnumerable<ChatEvent> Never(ChatCall call, CancellationToken cancellationToken) => throw new InvalidOperationException("Routing is the last step.");
 }

@@ -37,7 +37,7 @@ public sealed class RouteStepKindsTests : IDisposable
         });
         var call = Embed(SampleCalls.Target("one"));
 
-        var reply = Assert.Single(await RunAsync(call));
+        var reply = Assert.Single(await _step.RunAsync(call));
 
         Assert.Equal(TwoVectors, System.Text.Encoding.UTF8.GetString(reply.Json.Span));
         Assert.Equal("/v1/embeddings", path);
@@ -55,7 +55,7 @@ public sealed class RouteStepKindsTests : IDisposable
         _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, broken)).Host("two", () => FakeProviders.Status(HttpStatusCode.OK, TwoVectors));
         var call = Embed(SampleCalls.Target("one"), SampleCalls.Target("two"));
 
-        await RunAsync(call);
+        await _step.RunAsync(call);
 
         Assert.Equal(["malformed", null], call.Attempts.Select(a => a.ErrorCode));
         Assert.Equal("two", call.Served!.Target.Target.Provider);
@@ -67,7 +67,7 @@ public sealed class RouteStepKindsTests : IDisposable
         _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, """{"data":[{"embedding":[1]},{"embedding":[2]}]}"""));
         var call = Embed(SampleCalls.Target("one"));
 
-        await RunAsync(call);
+        await _step.RunAsync(call);
 
         Assert.Equal((new TokenUsage(3, 0, 0, 0, 0), UsageSource.Delivered), (call.Attempts[0].Usage, call.Attempts[0].UsageSource));
     }
@@ -82,7 +82,7 @@ public sealed class RouteStepKindsTests : IDisposable
         using var request = SampleCalls.Moderation("""{"model":"m","input":[{"type":"text","text":"x"},{"type":"text","text":"y"}]}""");
         var call = SampleCalls.CallOf(request, null, _time, "moderations", SampleCalls.Target("one", 0, 0));
 
-        var failure = await Record.ExceptionAsync(() => RunAsync(call));
+        var failure = await Record.ExceptionAsync(() => _step.RunAsync(call));
 
         Assert.Equal(error, (failure as WireException)?.Code);
     }
@@ -95,7 +95,7 @@ public sealed class RouteStepKindsTests : IDisposable
         _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, Verdict));
         var call = SampleCalls.CallOf(SampleCalls.Moderation("""{"model":"m","input":"hello world"}"""), null, _time, "moderations", SampleCalls.Target("one", (decimal)price, 0));
 
-        await RunAsync(call);
+        await _step.RunAsync(call);
 
         Assert.Equal((tokens, source), (call.Attempts[0].Usage.Total, call.Attempts[0].UsageSource));
         Assert.Equal(tokens > 0, call.Attempts[0].Cost > 0);
@@ -103,7 +103,4 @@ public sealed class RouteStepKindsTests : IDisposable
 
     private ChatCall Embed(params PricedTarget[] route)
         => SampleCalls.CallOf(SampleCalls.Embedding("""{"model":"m","input":["one text","another"]}"""), null, _time, "embeddings", route);
-
-    private Task<List<ChatEvent>> RunAsync(ChatCall call)
-        => SampleCalls.CollectAsync(_step.InvokeAsync(call, static (_, _) => throw new InvalidOperationException("Routing is the last step."), TestContext.Current.CancellationToken));
 }
