@@ -6,6 +6,7 @@ using AiAspire.ServiceDefaults;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 // Runs to completion before anything else starts: schema, roles, policies, prices and, in development, seed data.
@@ -18,6 +19,17 @@ builder.Services.AddSingleton(_ => NpgsqlDataSource.Create(SchemaSetup.AsOwner(R
 builder.Services.AddTombstoneReplay();
 using var host = builder.Build();
 var services = host.Services;
+try
+{
+    // Before anything is changed. It is the first of the processes, so whoever has mistyped a setting reads it here.
+    services.GetRequiredService<IStartupValidator>().Validate();
+}
+catch (OptionsValidationException e)
+{
+    await Console.Error.WriteLineAsync($"The settings are not usable:\n  {string.Join("\n  ", e.Failures)}");
+    return 1;
+}
+
 var cancellationToken = services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
 
 var content = Required("aiaspire");
@@ -35,5 +47,6 @@ await seed.PlatformAsync(db, cancellationToken);
 await ActivatorUtilities.CreateInstance<PriceSync>(services).RunAsync(db, cancellationToken);
 if (seedOptions is { Enabled: true, DevelopmentKey: { Length: > 0 } key })
     await seed.DevelopmentAsync(db, key, cancellationToken);
+return 0;
 
 string Required(string name) => builder.Configuration.GetSafePostgres(name);

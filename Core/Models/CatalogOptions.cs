@@ -71,6 +71,9 @@ public sealed class ProviderOptions
     /// </summary>
     public string? ApiKey { get; init; }
 
+    /// <summary>Whether configuration gives it a key.</summary>
+    internal bool HasKey => !string.IsNullOrEmpty(ApiKey);
+
     /// <summary>The field in which an output cap is sent when the caller named none: <c>max_completion_tokens</c> or, for older servers, <c>max_tokens</c>.</summary>
     public string MaxTokensField { get; init; } = "max_completion_tokens";
 
@@ -88,7 +91,7 @@ public sealed class ProviderOptions
 
 public sealed class ModelOptions
 {
-    /// <summary>The name callers use; unique over all enabled providers.</summary>
+    /// <summary>The name callers use; unique over all providers that have a key.</summary>
     public string Id { get; init; } = "";
 
     /// <summary>The provider's name of it, when that differs (a deployment on Azure).</summary>
@@ -204,8 +207,7 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
                 var path = $"Providers:{id}:Models:{i}";
                 if (string.IsNullOrWhiteSpace(model.Id))
                     faults.Add($"{path}:Id is missing.");
-                else if (!known.Add(model.Id))
-                    faults.Add($"{path}:Id '{model.Id}' is given twice.");
+                known.Add(model.Id);
                 if (model.ContextWindow <= 0 || model.MaxOutputTokens <= 0)
                     faults.Add($"{path}: ContextWindow and MaxOutputTokens must be above 0.");
                 if (model.RequestsPerMinute <= 0 || model.TokensPerMinute <= 0)
@@ -222,6 +224,7 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
             }
         }
 
+        faults.AddRange(GivenTwice(options));
         foreach (var (alias, entries) in options.Aliases)
             CheckRoute($"Aliases:{alias}", entries, known, faults);
         foreach (var (feature, routes) in options.FeatureRoutes)
@@ -236,6 +239,18 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
 
         faults.AddRange(CatalogRules.Faults(options, CatalogModel.Of(options)).Select(f => $"{f.Place}: {f.Text}"));
         return faults.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(faults);
+    }
+
+    /// <summary>A caller's word for a model must lead to one; which of two is meant only the operator knows.</summary>
+    private static IEnumerable<string> GivenTwice(CatalogOptions options)
+    {
+        var models = options.Providers.SelectMany(p => p.Value.Models.Select((m, i) => (m.Id, Place: $"Providers:{p.Key}:Models:{i}", p.Value.HasKey)));
+        foreach (var same in models.Where(m => !string.IsNullOrWhiteSpace(m.Id)).GroupBy(m => m.Id, StringComparer.OrdinalIgnoreCase))
+        {
+            var rivals = same.Any(m => m.HasKey) ? same.Where(m => m.HasKey).ToList() : [.. same];
+            foreach (var later in rivals.Skip(1))
+                yield return $"{later.Place}:Id '{later.Id}' is also the Id of {rivals[0].Place}. Give one of them another Id, and name the provider's own in its UpstreamModel.";
+        }
     }
 
     private static void CheckRoute(string path, string[] entries, HashSet<string> known, List<string> faults)

@@ -6,8 +6,17 @@ namespace AiAspire.Core.Models;
 /// <param name="Version">The version of the operators' entry; null: it is configuration's.</param>
 public sealed record CatalogModel(string Provider, ModelOptions Model, int? Version = null)
 {
-    /// <summary>As configuration alone has it.</summary>
-    public static List<CatalogModel> Of(CatalogOptions options) => [.. options.Providers.SelectMany(p => p.Value.Models.Select(m => new CatalogModel(p.Key, m)))];
+    /// <summary>
+    /// As configuration alone has it. Of an id that several providers name, those with a key have it: the shipped entries of a company
+    /// that nobody here has a key for stand in the way of no other server of the same model.
+    /// </summary>
+    public static List<CatalogModel> Of(CatalogOptions options)
+    {
+        var all = options.Providers.SelectMany(p => p.Value.Models.Select(m => new CatalogModel(p.Key, m))).ToList();
+        var withKey = all.Where(m => options.Providers[m.Provider].HasKey).Select(m => m.Model.Id).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        all.RemoveAll(m => !options.Providers[m.Provider].HasKey && withKey.Contains(m.Model.Id));
+        return all;
+    }
 
     public string VectorSpace => Model.VectorSpace ?? $"{Provider}/{Model.UpstreamModel ?? Model.Id}";
 }

@@ -58,6 +58,11 @@ public sealed class ModelCatalog
         }
     }
 
+    /// <summary>Whether a model or alias has this name, offered or not.</summary>
+    public bool Knows(string name)
+        => _options.Aliases.ContainsKey(name)
+            || All.Any(m => string.Equals(m.Model.Id, name, StringComparison.OrdinalIgnoreCase) || m.Model.Aliases.Contains(name, StringComparer.OrdinalIgnoreCase));
+
     public IEnumerable<ModelTarget> Targets => _offers.Models.Values;
 
     /// <summary>All providers, also those without a key.</summary>
@@ -156,7 +161,7 @@ public sealed class ModelCatalog
             Extra = extra;
             foreach (var (provider, model, _) in all)
             {
-                if (options.Providers.TryGetValue(provider, out var settings) && (!string.IsNullOrEmpty(settings.ApiKey) || extra.Contains(provider)))
+                if (options.Providers.TryGetValue(provider, out var settings) && (settings.HasKey || extra.Contains(provider)))
                     Models[model.Id] = new ModelTarget(provider, settings, model);
             }
 

@@ -43,6 +43,26 @@ public sealed class CatalogTests
     }
 
     [Fact]
+    public void A_server_of_ones_own_may_name_a_model_as_a_company_does_that_has_no_key()
+    {
+        (string, string)[] own =
+        [
+            ("Providers:own:BaseAddress", "http://127.0.0.1:9100/v1"), ("Providers:own:ApiKey", "k"),
+            ("Providers:own:Models:0:Id", "gpt-4.1-mini"), ("Providers:own:Models:1:Id", "Text-Embedding-3-Small"), ("Providers:own:Models:1:Kind", "Embedding"),
+        ];
+        var catalog = Catalog(own);
+
+        Assert.Equal("own", Assert.Single(catalog.Route("gpt-4.1-mini")).Provider);
+        Assert.Equal("own", Assert.Single(catalog.All, m => m.Model.Id.Equals("text-embedding-3-small", StringComparison.OrdinalIgnoreCase)).Provider);
+        Assert.Equal("own", catalog.Route("default")[0].Provider);
+        // A key that comes later brings the company's other models, and leaves this name where it is.
+        catalog.Offer(new HashSet<string> { "openai" });
+        Assert.Equal("own", Assert.Single(catalog.Route("gpt-4.1-mini")).Provider);
+        Assert.Equal("openai", Assert.Single(catalog.Route("gpt-4o")).Provider);
+        Assert.Throws<OptionsValidationException>(() => Catalog([.. own, ("Providers:openai:ApiKey", "k")]));
+    }
+
+    [Fact]
     public void With_its_key_it_is_and_leads_the_alias()
     {
         var catalog = Catalog(("Providers:openai:ApiKey", "k"));
@@ -79,7 +99,8 @@ public sealed class CatalogTests
     [InlineData("Providers:openai:IdleSeconds", "0", "Providers:openai: FirstTokenSeconds and IdleSeconds must be above 0.")]
     [InlineData("Providers:openai:FirstTokenSeconds", "-1", "Providers:openai: FirstTokenSeconds and IdleSeconds must be above 0.")]
     [InlineData("Providers:openai:Models:0:Id", " ", "Providers:openai:Models:0:Id is missing.")]
-    [InlineData("Providers:openai:Models:0:Id", "Sim-Large", "'sim-large' is given twice")]
+    [InlineData("Providers:sim-anthropic:Models:0:Id", "Sim-Large", "Providers:sim-openai:Models:0:Id 'sim-large' is also the Id of Providers:sim-anthropic:Models:0. Give one of them another Id, and name")]
+    [InlineData("Providers:openai:Models:0:Id", "claude-haiku-4-5", "is also the Id of Providers:anthropic:Models:1")]
     [InlineData("Providers:openai:Models:0:ContextWindow", "0", "ContextWindow and MaxOutputTokens must be above 0.")]
     [InlineData("Providers:openai:Models:0:MaxOutputTokens", "-1", "ContextWindow and MaxOutputTokens must be above 0.")]
     [InlineData("Providers:openai:Models:0:Price:Output", "-1", "Providers:openai:Models:0:Price needs Input and Output, in US dollars per million tokens, none below 0.")]
