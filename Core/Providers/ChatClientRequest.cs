@@ -19,10 +19,7 @@ internal static class ChatClientRequest
     {
         foreach (var field in request.Json.EnumerateObject())
         {
-            var harmless = field.Value.ValueKind == JsonValueKind.Null
-                || (field.NameEquals("n"u8) && request.Choices == 1)
-                || (field.NameEquals("logprobs"u8) && field.Value.ValueKind == JsonValueKind.False);
-            if (!harmless && !Carried.Contains(field.Name))
+            if (!Carried.Contains(field.Name) && !AsksForNothing(field, request))
                 return field.Name;
         }
 
@@ -36,6 +33,17 @@ internal static class ChatClientRequest
 
         return null;
     }
+
+    /// <summary>The value is what a request without the field has: some clients send it always.</summary>
+    private static bool AsksForNothing(JsonProperty field, ChatRequest request) => field.Value.ValueKind == JsonValueKind.Null || field.Name switch
+    {
+        "n" => request.Choices == 1,
+        "logprobs" => field.Value.ValueKind == JsonValueKind.False,
+        "logit_bias" => field.Value.ValueKind == JsonValueKind.Object && field.Value.GetPropertyCount() == 0,
+        "service_tier" => field.Value.ValueKind == JsonValueKind.String && (field.Value.ValueEquals("auto"u8) || field.Value.ValueEquals("default"u8)),
+        "modalities" => field.Value.ValueKind == JsonValueKind.Array && field.Value.GetArrayLength() == 1 && field.Value[0].ValueKind == JsonValueKind.String && field.Value[0].ValueEquals("text"u8),
+        _ => false,
+    };
 
     private static int? UnsupportedPart(JsonElement message)
     {

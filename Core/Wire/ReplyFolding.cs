@@ -113,8 +113,9 @@ public static class ReplyFolding
                     _message["role"] = value?.DeepClone() ?? _message["role"]?.DeepClone();
                 else if (value is JsonValue text && text.GetValueKind() == JsonValueKind.String)
                     Text(_texts, name).Append((string)text!);
-                else if (value is not null)
-                    _message[name] = value.DeepClone();
+                else if (value is not null || !_message.ContainsKey(name))
+                    // A null is part of the message too: OpenAI's has a refusal always.
+                    _message[name] = value?.DeepClone();
             }
         }
 

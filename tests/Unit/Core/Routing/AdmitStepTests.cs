@@ -40,7 +40,9 @@ public sealed class AdmitStepTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"logit_bias\":{}", "logit_bias")]
+    [InlineData("\"logit_bias\":{\"50256\":-100}", "logit_bias")]
+    [InlineData("\"service_tier\":\"flex\"", "service_tier")]
+    [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities")]
     [InlineData("\"n\":2", "n")]
     [InlineData("\"x-vendor\":1", "x-vendor")]
     public async Task When_no_target_remains_the_field_is_named(string field, string param)
@@ -48,6 +50,15 @@ public sealed class AdmitStepTests : IDisposable
         var refusal = await RefusedAsync($"{{\"model\":\"two-model\",\"messages\":[{{\"role\":\"user\",\"content\":\"a\"}}],{field}}}");
 
         Assert.Equal((400, "unsupported_parameter", param), (refusal.Status, refusal.Code, refusal.Param));
+    }
+
+    [Fact]
+    public async Task A_value_that_asks_for_nothing_takes_no_target_out()
+    {
+        var call = await AdmitAsync(
+            """{"model":"two-model","messages":[{"role":"user","content":"a"}],"logit_bias":{},"service_tier":"auto","modalities":["text"],"n":1,"logprobs":false,"seed":null}""");
+
+        Assert.Equal("two", Assert.Single(call.Route).Target.Provider);
     }
 
     [Theory]

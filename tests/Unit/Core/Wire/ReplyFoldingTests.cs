@@ -20,8 +20,6 @@ public sealed class ReplyFoldingTests
         var chunks = ReplyFolding.Unfold(Encoding.UTF8.GetBytes(Completion));
 
         var expected = JsonNode.Parse(Completion)!;
-        // A null says nothing: it may be there or not.
-        expected["choices"]![0]!["message"]!.AsObject().Remove("refusal");
         Assert.Equal([ChatEventKind.Chunk, ChatEventKind.Chunk, ChatEventKind.Chunk, ChatEventKind.Chunk, ChatEventKind.UsageChunk], chunks.Select(c => c.Kind));
         Assert.All(chunks, c => Assert.Equal("chat.completion.chunk", (string?)JsonNode.Parse(c.Json.Span)!["object"]));
         var folded = JsonNode.Parse(ReplyFolding.Fold(chunks.Select(c => c.Json)))!;
