@@ -1,4 +1,6 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using AiAspire.Api;
 using AiAspire.Api.Admin;
 using AiAspire.Api.Audit;
@@ -57,7 +59,16 @@ builder.Services.AddScoped<RequestClaim>();
 builder.Services.AddScoped<ModelCalls>();
 builder.Services.AddSingleton<NotificationRequestReader>();
 builder.Services.AddOpenApiDocument();
-builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower);
+builder.Services.ConfigureHttpJsonOptions(json =>
+{
+    json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
+    // Not a number in quotes, which the model endpoints refuse as well.
+    json.SerializerOptions.NumberHandling = JsonNumberHandling.Strict;
+    // Answers are JSON and declared so, never part of a page: names of people and files may be read as they are.
+    json.SerializerOptions.Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+});
+// Everywhere as in development: what could not be read is told by the errors' middleware, with the field at fault.
+builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
 
 var app = builder.Build();
 app.UseEdge();
@@ -69,7 +80,10 @@ app.UseMiddleware<IdempotencyMiddleware>();
 
 app.MapDefaultEndpoints();
 app.MapOpenApi().AllowAnonymous();
-app.MapScalarApiReference(page => page.DisableDefaultFonts().WithNonce()).AllowAnonymous();
+// The page's buttons for Scalar's own services would lead nowhere: it loads nothing from elsewhere.
+app.MapScalarApiReference(page => page.DisableDefaultFonts().WithNonce().HideDeveloperTools().HideClientButton().DisableAgent().DisableMcp().DisableTelemetry()).AllowAnonymous();
+// Whoever opens the printed address in a browser wants to see what is there.
+app.MapGet("/", () => Results.Redirect("/scalar")).AllowAnonymous().ExcludeFromDescription();
 
 var v1 = app.MapGroup("/v1").RequireAuthorization(Policies.User);
 v1.MapChat();

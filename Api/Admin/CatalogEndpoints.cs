@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Identity;
+using AiAspire.Api.Models;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
 using AiAspire.Core.Models;
@@ -36,8 +37,11 @@ internal static class CatalogEndpoints
 
     /// <exception cref="WireException">404.</exception>
     public static CatalogModel ModelOf(ModelCatalog catalog, string id)
-        => catalog.All.FirstOrDefault(m => string.Equals(m.Model.Id, id, StringComparison.OrdinalIgnoreCase))
+    {
+        id = ModelEndpoints.OfPath(id);
+        return catalog.All.FirstOrDefault(m => string.Equals(m.Model.Id, id, StringComparison.OrdinalIgnoreCase))
             ?? throw new WireException(404, "invalid_request_error", "not_found", $"There is no model '{id}'; GET /v1/admin/models lists them.", "id");
+    }
 
     private static Ok<ListResponse<CatalogModelResponse>> List(ModelCatalog catalog, PriceBook prices, TimeProvider time)
         => TypedResults.Ok(new ListResponse<CatalogModelResponse>(
@@ -47,13 +51,14 @@ internal static class CatalogEndpoints
         => TypedResults.Ok(Response(ModelOf(catalog, id), catalog, prices, time.GetUtcNow()));
 
     private static async Task<Ok<ListResponse<CatalogVersionResponse>>> HistoryAsync(string id, CatalogStore store, CancellationToken cancellationToken)
-        => TypedResults.Ok(new ListResponse<CatalogVersionResponse>("list", [.. (await store.HistoryAsync(id, cancellationToken)).Select(Response)], HasMore: false));
+        => TypedResults.Ok(new ListResponse<CatalogVersionResponse>("list", [.. (await store.HistoryAsync(ModelEndpoints.OfPath(id), cancellationToken)).Select(Response)], HasMore: false));
 
     private static async Task<Ok<CatalogModelResponse>> PutAsync(
         string id, HttpContext http, RequestCaller caller, ModelCatalog catalog, CatalogStore store, PriceBook prices, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (id.Length > MaxName || !id.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or ':' or '@'))
-            throw WireException.BadRequest($"'id' must be at most {MaxName} letters, digits and -_.:@.", "id", "invalid_value");
+        id = ModelEndpoints.OfPath(id);
+        if (id.Length > MaxName || !id.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or ':' or '@' or '/'))
+            throw WireException.BadRequest($"'id' must be at most {MaxName} letters, digits and -_.:@/.", "id", "invalid_value");
         var fields = await AdminFields.ReadAsync(http.Request, Fields, cancellationToken);
         var now = time.GetUtcNow();
         var written = await store.WriteAsync(
@@ -66,7 +71,7 @@ internal static class CatalogEndpoints
     {
         var now = time.GetUtcNow();
         await store.WriteAsync(
-            id,
+            ModelEndpoints.OfPath(id),
             (before, version) => before is { Version: not null } known
                 ? Entry(known.Model, known.Provider, version, removed: true, ByOf(caller), now)
                 : throw Administration.NotFound("operator's entry of a model", "id"),

@@ -1,8 +1,11 @@
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using AiAspire.Api.Conversations;
 using AiAspire.Api.Identity;
+using AiAspire.Api.Models;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
+using AiAspire.Core.Models;
 using AiAspire.Core.Rollouts;
 using AiAspire.Core.Wire;
 using Microsoft.AspNetCore.Http.HttpResults;
@@ -12,7 +15,8 @@ namespace AiAspire.Api.Admin;
 /// <param name="Engaged">True refuses the calls with 503.</param>
 /// <param name="Reason">Told to callers.</param>
 /// <param name="Until">When it is expected to end; told to callers. It ends by hand.</param>
-public sealed record KillSwitchRequest(bool Engaged, string? Reason = null, DateTimeOffset? Until = null);
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
+public sealed record KillSwitchRequest([property: JsonRequired] bool Engaged, string? Reason = null, DateTimeOffset? Until = null);
 
 /// <param name="Scope"><c>service</c>, or kind and name as in <c>feature:summaries</c>.</param>
 public sealed record KillSwitchResponse(string Scope, bool Engaged, string? Reason, DateTimeOffset? Until, string? ChangedBy, DateTimeOffset? ChangedAt);
@@ -47,8 +51,10 @@ internal static class KillSwitchEndpoints
         => SetAsync(SwitchKind.Service, null, request, http, caller, switches, time, cancellationToken);
 
     private static Task<Ok<KillSwitchResponse>> PutAsync(
-        string kind, string name, KillSwitchRequest request, HttpContext http, RequestCaller caller, KillSwitches switches, TimeProvider time, CancellationToken cancellationToken)
+        string kind, string name, KillSwitchRequest request, HttpContext http, RequestCaller caller, KillSwitches switches, ModelCatalog catalog, TimeProvider time,
+        CancellationToken cancellationToken)
     {
+        name = ModelEndpoints.OfPath(name);
         SwitchKind? named = kind switch
         {
             "tenant" => SwitchKind.Tenant,
@@ -63,6 +69,11 @@ internal static class KillSwitchEndpoints
             throw WireException.BadRequest($"'name' must be at most {MaxName} characters of text.", "name", "invalid_value");
         if (named == SwitchKind.Tenant)
             name = Guid.TryParse(name, out var id) ? id.ToString() : throw WireException.BadRequest("A tenant is named by its id (a UUID).", "name", "invalid_value");
+        // Who is in a hurry must learn of a slip: a switch of that name would stop nothing. What is gone may always be released.
+        if (request.Engaged && named == SwitchKind.Model && !catalog.Knows(name))
+            throw Unknown("model or alias", name, "models");
+        if (request.Engaged && named == SwitchKind.Provider && !catalog.Providers.ContainsKey(name))
+            throw Unknown("provider", name, "providers");
         return SetAsync(named.Value, name, request, http, caller, switches, time, cancellationToken);
     }
 
@@ -78,6 +89,9 @@ internal static class KillSwitchEndpoints
         return TypedResults.Ok(Response(await switches.SetAsync(
             kind, name, request.Engaged, request.Reason, request.Until, $"{caller.Value.TenantSlug}/{caller.Value.ExternalUserId}", entry, cancellationToken)));
     }
+
+    private static WireException Unknown(string what, string name, string list)
+        => WireException.BadRequest($"There is no {what} '{name}'; GET /v1/admin/{list} lists the {list}.", "name", "invalid_value");
 
     private static KillSwitchResponse Response(KillSwitch row) => new(row.Scope, row.Engaged, row.Reason, row.Until, row.ChangedBy, row.ChangedAt);
 }

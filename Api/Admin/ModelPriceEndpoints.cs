@@ -4,6 +4,7 @@ using AiAspire.Api.Conversations;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
+using AiAspire.Api.Models;
 using AiAspire.Core.Audit;
 using AiAspire.Core.Data;
 using AiAspire.Core.Models;
@@ -178,7 +179,7 @@ internal static class ModelPriceEndpoints
         => caller.Value.Audit(http, time, action, TenantScope.PlatformTenantId) with
         {
             TargetKind = "model",
-            TargetId = model,
+            TargetId = ModelEndpoints.OfPath(model),
             Details = new JsonObject
             {
                 ["price_id"] = priceId.ToString(),

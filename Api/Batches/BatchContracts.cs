@@ -1,9 +1,11 @@
 using System.ComponentModel;
+using System.Text.Json.Serialization;
 using AiAspire.Api.Files;
 using AiAspire.Core.Batches;
 
 namespace AiAspire.Api.Batches;
 
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record CreateBatchRequest(
     [property: Description("An uploaded file of the purpose `batch`: on each line `{\"custom_id\",\"method\":\"POST\",\"url\",\"body\"}`.")] string? InputFileId,
     [property: Description("`/v1/chat/completions`, `/v1/embeddings` or `/v1/moderations`: the `url` of every line.")] string? Endpoint,

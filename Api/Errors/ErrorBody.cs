@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using AiAspire.Core.Tenancy;
 
 namespace AiAspire.Api.Errors;
@@ -15,7 +14,3 @@ public sealed record ErrorBody(ErrorDetail Error)
 /// <param name="Param">The field at fault.</param>
 /// <param name="Code">A stable word for programs.</param>
 public sealed record ErrorDetail(string Message, string Type, string? Param, string? Code);
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
-[JsonSerializable(typeof(ErrorBody))]
-internal sealed partial class ErrorJson : JsonSerializerContext;

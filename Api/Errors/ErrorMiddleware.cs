@@ -35,6 +35,12 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         {
             await ErrorWriter.WriteAsync(http, e.Forbidden ? StatusCodes.Status403Forbidden : StatusCodes.Status401Unauthorized, ErrorBody.From(e));
         }
+        catch (BadHttpRequestException e) when (UnreadRequest.Of(e) is { } told)
+        {
+            using var identified = Identify(http);
+            LogRefused(logger, http.Request.Method, http.Request.Path, told.Status, told.Code, told.Message);
+            await ErrorWriter.WriteAsync(http, told);
+        }
         catch (BadHttpRequestException e)
         {
             await WriteUnreadableAsync(http, e.StatusCode, e.Message);
@@ -110,6 +116,7 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         {
             StatusCodes.Status404NotFound => $"There is nothing at {http.Request.Method} {http.Request.Path}. The routes are listed at /openapi/v1.json.",
             StatusCodes.Status405MethodNotAllowed => $"{http.Request.Method} is not allowed at {http.Request.Path}; allowed: {response.Headers.Allow}.",
+            StatusCodes.Status415UnsupportedMediaType when http.Request.Path.StartsWithSegments("/v1/files", StringComparison.OrdinalIgnoreCase) => Files.FileForm.Wanted,
             StatusCodes.Status415UnsupportedMediaType => "Send JSON with Content-Type: application/json.",
             _ => "The request was refused.",
         };

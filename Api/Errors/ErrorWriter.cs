@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.Json;
 using AiAspire.Core.Wire;
 using Microsoft.Extensions.Primitives;
 
@@ -9,7 +8,7 @@ namespace AiAspire.Api.Errors;
 internal static class ErrorWriter
 {
     public static Task WriteAsync(HttpContext http, int status, ErrorBody body)
-        => WriteAsync(http, status, JsonSerializer.SerializeToUtf8Bytes(body, ErrorJson.Default.ErrorBody));
+        => WriteAsync(http, new WireException(status, body.Error.Type, body.Error.Code, body.Error.Message, body.Error.Param));
 
     public static Task WriteAsync(HttpContext http, WireException exception)
     {

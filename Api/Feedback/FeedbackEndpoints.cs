@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json.Serialization;
 using AiAspire.Api.Errors;
 using AiAspire.Api.Idempotency;
 using AiAspire.Api.Identity;
@@ -16,7 +17,8 @@ namespace AiAspire.Api.Feedback;
 /// <param name="RequestId">The <c>x-request-id</c> of the answer.</param>
 /// <param name="Rating">1 (poor) to 5 (good).</param>
 /// <param name="Comment">At most 4,000 characters.</param>
-public sealed record FeedbackRequest(Guid RequestId, int Rating, string? Comment = null);
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
+public sealed record FeedbackRequest([property: JsonRequired] Guid RequestId, [property: JsonRequired] int Rating, string? Comment = null);
 
 public sealed record FeedbackResponse(Guid Id, Guid RequestId, int Rating, DateTimeOffset CreatedAt);
 

@@ -23,6 +23,9 @@ internal sealed record ReceivedFile(FileWriter Writer, string Name, TimeSpan? Ke
 /// </summary>
 internal sealed class FileForm(FileStore files, IOptions<FileStorageOptions> options)
 {
+    /// <summary>Told to who sends something else.</summary>
+    public const string Wanted = "Send a form with Content-Type: multipart/form-data, with the parts 'file' and 'purpose'.";
+
     private const int MaxFieldBytes = 4096;
     private const int MaxNameLength = 255;
     private const int MaxFields = 16;
@@ -76,7 +79,7 @@ internal sealed class FileForm(FileStore files, IOptions<FileStorageOptions> opt
     private static string BoundaryOf(HttpRequest request)
     {
         if (!MediaTypeHeaderValue.TryParse(request.ContentType, out var type) || !type.MediaType.Equals("multipart/form-data", StringComparison.OrdinalIgnoreCase))
-            throw new WireException(415, "invalid_request_error", "unsupported_media_type", "Send a form with Content-Type: multipart/form-data, with the parts 'file' and 'purpose'.");
+            throw new WireException(415, "invalid_request_error", "unsupported_media_type", Wanted);
         return HeaderUtilities.RemoveQuotes(type.Boundary).Value is { Length: > 0 and <= 200 } boundary ? boundary : throw Invalid("The form's Content-Type names no boundary.", null);
     }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using AiAspire.Api.Errors;
 using AiAspire.Core.Chat;
 using AiAspire.Core.Jobs;
@@ -14,6 +15,7 @@ namespace AiAspire.Api.Jobs;
 /// <param name="UniqueKey">While a job of yours with this key waits or runs, no other is queued: that one is returned.</param>
 /// <param name="MaxTries">Tries that may fail before it is given up, 1 to 25. Default 5.</param>
 /// <param name="MaxCostUsd">A job that could cost more fails instead of running.</param>
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
 public sealed record JobRequest(
     JsonElement Request, string Kind = ChatJob.JobKind, int? Priority = null, DateTimeOffset? RunAt = null, DateTimeOffset? Deadline = null,
     string? UniqueKey = null, int? MaxTries = null, decimal? MaxCostUsd = null);

@@ -47,7 +47,11 @@ internal static class JobEndpoints
         var start = await idempotency.BeginAsync(
             caller.Value, "POST /v1/jobs", key, JsonSerializer.SerializeToUtf8Bytes(job, JsonSerializerOptions.Web), RequestIds.Of(http), cancellationToken);
         if (start.Replay is { } stored)
+        {
+            http.Response.Headers["Idempotent-Replayed"] = "true";
             return await AcceptedAsync(new Guid(stored));
+        }
+
         await using var claim = start.Claim!;
         var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
         try

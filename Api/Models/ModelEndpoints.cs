@@ -24,7 +24,8 @@ internal static class ModelEndpoints
     {
         var models = v1.MapGroup("/models").WithTags("Models");
         models.MapGet("/", List).WithName("listModels").WithSummary("The models and aliases that your tier allows.");
-        models.MapGet("/{model}", Get).WithName("retrieveModel").WithSummary("One model.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+        // With everything after it: ids of models may hold slashes, which some SDKs escape and others do not.
+        models.MapGet("/{**model}", Get).WithName("retrieveModel").WithSummary("One model.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 
     private static Ok<ModelListResponse> List(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
@@ -32,6 +33,7 @@ internal static class ModelEndpoints
 
     private static Ok<ModelResponse> Get(string model, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {
+        model = OfPath(model);
         foreach (var (id, target) in Visible(caller, catalog, prices, time))
         {
             if (string.Equals(id, model, StringComparison.OrdinalIgnoreCase))
@@ -40,6 +42,9 @@ internal static class ModelEndpoints
 
         throw WireException.ModelNotFound(model);
     }
+
+    /// <summary>A model's id as it stood in a path, where the server leaves an escaped slash as it is.</summary>
+    internal static string OfPath(string segment) => segment.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
     private static IEnumerable<KeyValuePair<string, ModelTarget>> Visible(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {

@@ -43,6 +43,36 @@ public sealed class ModelCatalogTests(RunningApplication application)
         Assert.Contains(operators, e => e.GetProperty("target_id").GetString() == id && e.GetProperty("details").GetProperty("price_id").GetGuid() == second.GetProperty("id").GetGuid());
     }
 
+    /// <summary>As servers of open models name them. Some SDKs escape the slash in a path and others do not.</summary>
+    [Fact]
+    [Trait("Checklist", "PROV-04")]
+    public async Task An_id_may_hold_a_slash()
+    {
+        using var client = application.Developer();
+        const string Escaped = "/v1/admin/models/meta-llama%2FLlama-3.1-8B";
+        using (var added = await client.PutAsJsonAsync(Escaped, new { provider = "sim-priced", upstream_model = "sim-large" }, Cancelled))
+            Assert.Equal("meta-llama/Llama-3.1-8B", (await added.JsonAsync()).GetProperty("id").GetString());
+        foreach (var path in new[] { Escaped, "/v1/models/meta-llama%2FLlama-3.1-8B", "/v1/models/meta-llama/Llama-3.1-8B" })
+        {
+            using var found = await client.GetAsync(path, Cancelled);
+            Assert.Equal("meta-llama/Llama-3.1-8B", (await found.JsonAsync()).GetProperty("id").GetString());
+        }
+
+        using (var prices = await client.GetAsync($"{Escaped}/prices", Cancelled))
+            Assert.Equal("list", (await prices.JsonAsync()).GetProperty("object").GetString());
+        using (var answer = await client.ChatAsync("hello", "meta-llama/Llama-3.1-8B"))
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+        using (var off = await client.PutAsJsonAsync("/v1/admin/kill-switches/model/meta-llama%2FLlama-3.1-8B", new { engaged = true, reason = "a drill" }, Cancelled))
+            Assert.Equal("model:meta-llama/Llama-3.1-8B", (await off.JsonAsync()).GetProperty("scope").GetString());
+        using (var refused = await client.ChatAsync("hello", "meta-llama/Llama-3.1-8B"))
+            await refused.ErrorAsync(HttpStatusCode.ServiceUnavailable, "model_disabled");
+        using (await client.PutAsJsonAsync("/v1/admin/kill-switches/model/meta-llama%2FLlama-3.1-8B", new { engaged = false }, Cancelled))
+        using (var removed = await client.DeleteAsync(Escaped, Cancelled))
+            Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
+        using var gone = await client.GetAsync("/v1/models/meta-llama%2FLlama-3.1-8B", Cancelled);
+        await gone.ErrorAsync(HttpStatusCode.NotFound, "model_not_found", "model");
+    }
+
     [Fact]
     [Trait("Checklist", "PROV-09")]
     public async Task A_version_to_come_may_be_corrected_and_one_in_force_by_nobody()

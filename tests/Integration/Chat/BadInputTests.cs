@@ -71,6 +71,35 @@ public sealed class BadInputTests(RunningApplication application)
         await response.ErrorAsync((HttpStatusCode)status);
     }
 
+    [Theory]
+    [InlineData("GET", "/v1/jobs?limit=abc", null, 400, "invalid_type", "limit")]
+    [InlineData("GET", "/v1/jobs?after=zzz", null, 400, "invalid_type", "after")]
+    [InlineData("GET", "/v1/admin/users?tenant_id=acme", null, 400, "invalid_type", "tenant_id")]
+    [InlineData("POST", "/v1/jobs", """{"request":{},"max_cost":0.1}""", 400, "unknown_field", "max_cost")]
+    [InlineData("POST", "/v1/jobs", """{"request":{},"run_at":"tomorrow"}""", 400, "invalid_type", "run_at")]
+    [InlineData("POST", "/v1/jobs", """{"request":{},"priority":"5"}""", 400, "invalid_type", "priority")]
+    [InlineData("POST", "/v1/jobs", """{"request":""", 400, "invalid_json", null)]
+    [InlineData("POST", "/v1/jobs", "", 400, null, null)]
+    [InlineData("POST", "/v1/jobs", "null", 400, null, null)]
+    [InlineData("POST", "/v1/batches", """{"input_file_id":5}""", 400, "invalid_type", "input_file_id")]
+    [InlineData("POST", "/v1/batches", """{"output_expires_after":{"anchor":"created_at","seconds":3600}}""", 400, "unknown_field", "output_expires_after")]
+    [InlineData("POST", "/v1/feedback", """{"rating":5}""", 400, "missing_required_parameter", "request_id")]
+    [InlineData("POST", "/v1/feedback", """{"request_id":"x","rating":5}""", 400, "invalid_type", "request_id")]
+    [InlineData("PUT", "/v1/admin/kill-switches/service", "{}", 400, "missing_required_parameter", "engaged")]
+    [InlineData("PUT", "/v1/admin/kill-switches/model/no-such-model", """{"engaged":true}""", 400, "invalid_value", "name")]
+    [InlineData("PUT", "/v1/admin/kill-switches/provider/no-such-provider", """{"engaged":true}""", 400, "invalid_value", "name")]
+    [InlineData("POST", "/v1/files", """{"purpose":"batch"}""", 415, null, null)]
+    public async Task What_an_endpoint_cannot_read_is_told_by_its_field_and_in_the_callers_words(string method, string path, string? body, int status, string? code, string? param)
+    {
+        using var client = application.Developer();
+        using var request = new HttpRequestMessage(new HttpMethod(method), path) { Content = body is null ? null : new StringContent(body, Encoding.UTF8, "application/json") };
+        using var response = await client.SendAsync(request, TestContext.Current.CancellationToken);
+        var message = (await response.ErrorAsync((HttpStatusCode)status, code, param)).GetProperty("message").GetString()!;
+        Assert.DoesNotContain("parameter \"", message, StringComparison.Ordinal);
+        Assert.DoesNotContain("another kind", message, StringComparison.Ordinal);
+        Assert.Equal(path == "/v1/files", message.Contains("multipart/form-data", StringComparison.Ordinal));
+    }
+
     private static async Task<(long Attempts, long Requests, long Messages, long Jobs)> RowsAsync(Npgsql.NpgsqlConnection database) => (
         await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_attempts"),
         await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests"),

@@ -86,7 +86,7 @@ public sealed class IdempotencyTests(RunningApplication application)
         var key = NewKey();
         var body = new { request = Wire.Chat("say exactly: once") };
         var first = await JobAsync(client, key, body);
-        Assert.Equal(first, await JobAsync(client, key, body));
+        Assert.Equal(first, await JobAsync(client, key, body, replayed: true));
         await using var database = await application.OpenSuperuserAsync();
         // Waiting, running or over.
         Assert.Equal(1, await database.ScalarAsync<long>("SELECT (SELECT count(*) FROM aiaspire.jobs WHERE job_id = $1) + (SELECT count(*) FROM aiaspire.job_history WHERE job_id = $1)", first));
@@ -136,12 +136,13 @@ public sealed class IdempotencyTests(RunningApplication application)
         return await client.SendAsync(request, cancellationToken ?? Cancelled);
     }
 
-    private static async Task<Guid> JobAsync(HttpClient client, string key, object body)
+    private static async Task<Guid> JobAsync(HttpClient client, string key, object body, bool? replayed = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = JsonContent.Create(body) };
         request.Headers.TryAddWithoutValidation("Idempotency-Key", key);
         using var response = await client.SendAsync(request, Cancelled);
         Assert.Equal(HttpStatusCode.Accepted, response.StatusCode);
+        Assert.True(replayed is null || replayed == response.Headers.Contains("Idempotent-Replayed"));
         return (await response.JsonAsync()).GetProperty("id").GetGuid();
     }
 

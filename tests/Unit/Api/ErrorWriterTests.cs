@@ -11,6 +11,7 @@ namespace AiAspire.Unit.ApiTests;
 
 public sealed class ErrorWriterTests
 {
+    private static readonly JsonSerializerOptions SnakeCase = new(JsonSerializerDefaults.Web) { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
     private readonly DefaultHttpContext _http = new() { Response = { Body = new MemoryStream() } };
 
     public static TheoryData<string, Exception, int> Failures => new()
@@ -64,6 +65,43 @@ public sealed class ErrorWriterTests
 
         Assert.Equal(code, Error().GetProperty("code").GetString());
         Assert.Equal(JsonValueKind.Null, Error().GetProperty("param").ValueKind);
+    }
+
+    [Theory]
+    [InlineData("""{"engaged":true,"reason":7}""", "invalid_type", "reason", "'reason' must be a string.")]
+    [InlineData("""{"engaged":true,"until":"tomorrow"}""", "invalid_type", "until", "'until' must be a time as in 2026-11-24T18:00:00Z.")]
+    [InlineData("""{"engaged":"yes"}""", "invalid_type", "engaged", "'engaged' must be true or false.")]
+    [InlineData("""{"reason":"x"}""", "missing_required_parameter", "engaged", "'engaged' is missing.")]
+    [InlineData("""{"engaged":true,"untill":null}""", "unknown_field", "untill", "'untill' is unknown here; the fields are listed at /openapi/v1.json.")]
+    [InlineData("""{"engaged":tru""", "invalid_json", null, "The request body is not valid JSON: line 1, byte 15.")]
+    [InlineData("""["engaged"]""", "invalid_json", null, "The request body is not valid JSON: line 1, byte 2.")]
+    [InlineData("", "invalid_json", null, "The request body is not valid JSON: line 1, byte 1.")]
+    public async Task What_cannot_be_read_into_an_endpoints_parameters_is_named_by_its_field(string body, string code, string? param, string message)
+    {
+        await RunAsync(_ =>
+        {
+            try
+            {
+                JsonSerializer.Deserialize<AiAspire.Api.Admin.KillSwitchRequest>(body, SnakeCase);
+            }
+            catch (JsonException e)
+            {
+                // As the framework throws it.
+                throw new BadHttpRequestException("Failed to read parameter \"KillSwitchRequest request\" from the request body as JSON.", 400, e);
+            }
+
+            return Task.CompletedTask;
+        });
+
+        Assert.Equal((400, code, param, message), (_http.Response.StatusCode, Error().GetProperty("code").GetString(), Error().GetProperty("param").GetString(), Error().GetProperty("message").GetString()));
+    }
+
+    [Fact]
+    public async Task A_message_stands_in_the_answer_as_people_read_it()
+    {
+        await RunAsync(_ => throw new WireException(400, "invalid_request_error", "c", "'größe' must be <text> & \"plain\"."));
+
+        Assert.Contains("'größe' must be <text> & \\\"plain\\\".", Encoding.UTF8.GetString(((MemoryStream)_http.Response.Body).ToArray()), StringComparison.Ordinal);
     }
 
     [Fact]
