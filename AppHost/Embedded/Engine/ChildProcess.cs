@@ -26,10 +26,14 @@ internal sealed class ChildProcess : IDisposable
     private readonly ProcessSpec _spec;
     private readonly Task _reading;
 
+    // Kept, because whoever stops a process that has just died by itself finds the other already disposed.
+    private readonly Task _exited;
+
     private ChildProcess(Process process, ProcessSpec spec, ProcessGuard guard, ResourceLog log)
     {
         (_process, _spec, _guard) = (process, spec, guard);
         Pid = process.Id;
+        _exited = process.WaitForExitAsync(CancellationToken.None);
         guard.Add(Pid, gentle: spec.HasChildren);
         _reading = Task.WhenAll(ReadAsync(process.StandardOutput, log), ReadAsync(process.StandardError, log));
     }
@@ -52,7 +56,7 @@ internal sealed class ChildProcess : IDisposable
     /// <summary>Waits for the end and returns the exit code (128 + signal when killed).</summary>
     public async Task<int> WaitForExitAsync(TimeProvider time)
     {
-        await _process.WaitForExitAsync(CancellationToken.None);
+        await _exited;
         _guard.Remove(Pid);
 
         // The last lines, but not for ever: an orphaned grandchild may hold the pipe open.
@@ -66,12 +70,12 @@ internal sealed class ChildProcess : IDisposable
         Signal(_spec.StopSignal);
         try
         {
-            await _process.WaitForExitAsync(CancellationToken.None).WaitAsync(_spec.Grace, time);
+            await _exited.WaitAsync(_spec.Grace, time);
         }
         catch (TimeoutException)
         {
             Kill();
-            await _process.WaitForExitAsync(CancellationToken.None);
+            await _exited;
         }
     }
 
@@ -103,9 +107,12 @@ internal sealed class ChildProcess : IDisposable
 
     private void SignalOne(int pid, int signal)
     {
+        // Its number may be another's by now.
+        if (_exited.IsCompleted)
+            return;
         if (!OperatingSystem.IsWindows())
             Unix.Signal(pid, signal);
-        else if (signal is Unix.SigKill or Unix.SigTerm or Unix.SigInt && !_process.HasExited)
+        else if (signal is Unix.SigKill or Unix.SigTerm or Unix.SigInt)
             _process.Kill(entireProcessTree: true);
     }
 
