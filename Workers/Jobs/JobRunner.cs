@@ -99,10 +99,10 @@ internal sealed partial class JobRunner(
                 }
 
                 running.Remove(job);
-                lock (_tasksLock)
-                    _tasks.Remove(claimed.LeaseToken);
                 await job.DisposeAsync();
                 await TellAsync();
+                lock (_tasksLock)
+                    _tasks.Remove(claimed.LeaseToken);
             }, CancellationToken.None);
         }
     }
