@@ -95,10 +95,13 @@ internal sealed class ChildProcess : IDisposable
 
     public void Dispose() => _process.Dispose();
 
-    private IEnumerable<int> Tree() => _spec.HasChildren ? [Pid, .. Unix.Descendants(Pid)] : [Pid];
+    /// <summary>Empty once it has ended: its number may be another's by now.</summary>
+    private int[] Tree() => _exited.IsCompleted ? [] : _spec.HasChildren ? [Pid, .. Unix.Descendants(Pid)] : [Pid];
 
     private void Signal(int signal)
     {
+        if (_exited.IsCompleted)
+            return;
         // A frozen process would not see it.
         SignalOne(Pid, signal);
         if (!OperatingSystem.IsWindows())
@@ -107,12 +110,9 @@ internal sealed class ChildProcess : IDisposable
 
     private void SignalOne(int pid, int signal)
     {
-        // Its number may be another's by now.
-        if (_exited.IsCompleted)
-            return;
         if (!OperatingSystem.IsWindows())
             Unix.Signal(pid, signal);
-        else if (signal is Unix.SigKill or Unix.SigTerm or Unix.SigInt)
+        else if (signal is Unix.SigKill or Unix.SigTerm or Unix.SigInt && !_process.HasExited)
             _process.Kill(entireProcessTree: true);
     }
 

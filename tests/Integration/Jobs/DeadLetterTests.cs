@@ -19,7 +19,8 @@ public sealed class DeadLetterTests(RunningApplication application)
         using var user = tenant.As("writer");
         using var admin = tenant.As("boss", "tenant_admin");
         Guid[] jobs;
-        await using (await application.BehaveAsync("sim-reasoning", new { errorRates = new Dictionary<string, double> { ["500"] = 1 } }))
+        // Refused, and not broken: a breaker that failures open would put a job back that is driven again, which is one start more.
+        await using (await application.BehaveAsync("sim-reasoning", new { errorRates = new Dictionary<string, double> { ["400"] = 1 } }))
         {
             jobs = await Task.WhenAll(Enumerable.Range(0, 3).Select(async i =>
                 (await user.QueueAsync(new { request = Wire.Chat($"say exactly: secret{i}", "sim-reasoning"), max_tries = 1 })).GetProperty("id").GetGuid()));
@@ -41,9 +42,7 @@ public sealed class DeadLetterTests(RunningApplication application)
         for (var i = 0; i < jobs.Length; i++)
         {
             var job = await user.OverAsync(jobs[i], application);
-            Assert.Equal(("succeeded", $"secret{i}"), (job.Status(), job.GetProperty("result").Content()));
-            // More when the failures opened the breaker of the worker that took it: then it was put back for a second.
-            Assert.True(job.GetProperty("tries").GetInt32() >= 2, job.GetRawText());
+            Assert.Equal(("succeeded", $"secret{i}", 2), (job.Status(), job.GetProperty("result").Content(), job.GetProperty("tries").GetInt32()));
         }
 
         Assert.Equal(0, (await QueueAsync()).GetProperty("dead_letters").GetInt64());
