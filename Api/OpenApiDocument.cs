@@ -11,7 +11,7 @@ internal static class OpenApiDocument
 
     /// <summary>The document at <c>/openapi/v1.json</c>, from which clients, tests and the leak sweep are driven.</summary>
     public static void AddOpenApiDocument(this IServiceCollection services)
-        => services.AddOpenApi("v1", options => options.AddOperationTransformer(Idempotency.IdempotencyEndpoints.DescribeAsync).AddOperationTransformer(ShowAsync).AddDocumentTransformer((document, _, _) =>
+        => services.AddOpenApi("v1", options => options.AddOperationTransformer(Idempotency.IdempotencyEndpoints.DescribeAsync).AddOperationTransformer(ShowAsync).AddSchemaTransformer(PlainDecimalConverter.DescribeAsync).AddDocumentTransformer((document, _, _) =>
         {
             document.Info = new OpenApiInfo
             {

@@ -64,6 +64,7 @@ builder.Services.ConfigureHttpJsonOptions(json =>
     json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
     // Not a number in quotes, which the model endpoints refuse as well.
     json.SerializerOptions.NumberHandling = JsonNumberHandling.Strict;
+    json.SerializerOptions.Converters.Add(new PlainDecimalConverter());
     // Answers are JSON and declared so, never part of a page: names of people and files may be read as they are.
     json.SerializerOptions.Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
 });
@@ -113,4 +114,7 @@ admin.MapNotifications();
 admin.MapOnCall();
 admin.MapSchedules();
 
+if (!app.HasUsableSettings())
+    return 1;
 app.Run();
+return 0;

@@ -15,5 +15,7 @@ builder.Services.AddEvaluationService();
 var app = builder.Build();
 app.MapDefaultEndpoints();
 app.MapEvaluations();
+if (!app.HasUsableSettings())
+    return 1;
 await app.RunAsync();
 return 0;

@@ -6,7 +6,6 @@ using AiAspire.ServiceDefaults;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Options;
 using Npgsql;
 
 // Runs to completion before anything else starts: schema, roles, policies, prices and, in development, seed data.
@@ -19,16 +18,9 @@ builder.Services.AddSingleton(_ => NpgsqlDataSource.Create(SchemaSetup.AsOwner(R
 builder.Services.AddTombstoneReplay();
 using var host = builder.Build();
 var services = host.Services;
-try
-{
-    // Before anything is changed. It is the first of the processes, so whoever has mistyped a setting reads it here.
-    services.GetRequiredService<IStartupValidator>().Validate();
-}
-catch (OptionsValidationException e)
-{
-    await Console.Error.WriteLineAsync($"The settings are not usable:\n  {string.Join("\n  ", e.Failures)}");
+// Before anything is changed. It is the first of the processes, so whoever has mistyped a setting reads it here.
+if (!host.HasUsableSettings())
     return 1;
-}
 
 var cancellationToken = services.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
 

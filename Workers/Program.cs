@@ -30,4 +30,7 @@ builder.AddSchedules();
 
 var app = builder.Build();
 app.MapDefaultEndpoints();
+if (!app.HasUsableSettings())
+    return 1;
 app.Run();
+return 0;

@@ -37,41 +37,37 @@ internal static class CatalogEndpoints
 
     /// <exception cref="WireException">404.</exception>
     public static CatalogModel ModelOf(ModelCatalog catalog, string id)
-    {
-        id = ModelEndpoints.OfPath(id);
-        return catalog.All.FirstOrDefault(m => string.Equals(m.Model.Id, id, StringComparison.OrdinalIgnoreCase))
+        => catalog.All.FirstOrDefault(m => string.Equals(m.Model.Id, id, StringComparison.OrdinalIgnoreCase))
             ?? throw new WireException(404, "invalid_request_error", "not_found", $"There is no model '{id}'; GET /v1/admin/models lists them.", "id");
-    }
 
     private static Ok<ListResponse<CatalogModelResponse>> List(ModelCatalog catalog, PriceBook prices, TimeProvider time)
         => TypedResults.Ok(new ListResponse<CatalogModelResponse>(
             "list", [.. catalog.All.OrderBy(m => m.Model.Id, StringComparer.Ordinal).Select(m => Response(m, catalog, prices, time.GetUtcNow()))], HasMore: false));
 
-    private static Ok<CatalogModelResponse> Get(string id, ModelCatalog catalog, PriceBook prices, TimeProvider time)
-        => TypedResults.Ok(Response(ModelOf(catalog, id), catalog, prices, time.GetUtcNow()));
+    private static Ok<CatalogModelResponse> Get(NameInPath id, ModelCatalog catalog, PriceBook prices, TimeProvider time)
+        => TypedResults.Ok(Response(ModelOf(catalog, id.Value), catalog, prices, time.GetUtcNow()));
 
-    private static async Task<Ok<ListResponse<CatalogVersionResponse>>> HistoryAsync(string id, CatalogStore store, CancellationToken cancellationToken)
-        => TypedResults.Ok(new ListResponse<CatalogVersionResponse>("list", [.. (await store.HistoryAsync(ModelEndpoints.OfPath(id), cancellationToken)).Select(Response)], HasMore: false));
+    private static async Task<Ok<ListResponse<CatalogVersionResponse>>> HistoryAsync(NameInPath id, CatalogStore store, CancellationToken cancellationToken)
+        => TypedResults.Ok(new ListResponse<CatalogVersionResponse>("list", [.. (await store.HistoryAsync(id.Value, cancellationToken)).Select(Response)], HasMore: false));
 
     private static async Task<Ok<CatalogModelResponse>> PutAsync(
-        string id, HttpContext http, RequestCaller caller, ModelCatalog catalog, CatalogStore store, PriceBook prices, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, HttpContext http, RequestCaller caller, ModelCatalog catalog, CatalogStore store, PriceBook prices, TimeProvider time, CancellationToken cancellationToken)
     {
-        id = ModelEndpoints.OfPath(id);
-        if (id.Length > MaxName || !id.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or ':' or '@' or '/'))
+        if (id.Value.Length > MaxName || !id.Value.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or ':' or '@' or '/'))
             throw WireException.BadRequest($"'id' must be at most {MaxName} letters, digits and -_.:@/.", "id", "invalid_value");
         var fields = await AdminFields.ReadAsync(http.Request, Fields, cancellationToken);
         var now = time.GetUtcNow();
         var written = await store.WriteAsync(
-            id, (before, version) => Read(id, fields, before, version, ByOf(caller), now), Refuse, AuditOf(http, caller, time, AuditActions.CatalogChanged), cancellationToken);
+            id.Value, (before, version) => Read(id.Value, fields, before, version, ByOf(caller), now), Refuse, AuditOf(http, caller, time, AuditActions.CatalogChanged), cancellationToken);
         return TypedResults.Ok(Response(ModelOf(catalog, written.ModelId), catalog, prices, now));
     }
 
     private static async Task<NoContent> DeleteAsync(
-        string id, HttpContext http, RequestCaller caller, CatalogStore store, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, HttpContext http, RequestCaller caller, CatalogStore store, TimeProvider time, CancellationToken cancellationToken)
     {
         var now = time.GetUtcNow();
         await store.WriteAsync(
-            ModelEndpoints.OfPath(id),
+            id.Value,
             (before, version) => before is { Version: not null } known
                 ? Entry(known.Model, known.Provider, version, removed: true, ByOf(caller), now)
                 : throw Administration.NotFound("operator's entry of a model", "id"),

@@ -51,10 +51,10 @@ internal static class KillSwitchEndpoints
         => SetAsync(SwitchKind.Service, null, request, http, caller, switches, time, cancellationToken);
 
     private static Task<Ok<KillSwitchResponse>> PutAsync(
-        string kind, string name, KillSwitchRequest request, HttpContext http, RequestCaller caller, KillSwitches switches, ModelCatalog catalog, TimeProvider time,
+        string kind, NameInPath name, KillSwitchRequest request, HttpContext http, RequestCaller caller, KillSwitches switches, ModelCatalog catalog, TimeProvider time,
         CancellationToken cancellationToken)
     {
-        name = ModelEndpoints.OfPath(name);
+        var subject = name.Value;
         SwitchKind? named = kind switch
         {
             "tenant" => SwitchKind.Tenant,
@@ -63,18 +63,18 @@ internal static class KillSwitchEndpoints
             "provider" => SwitchKind.Provider,
             _ => null,
         };
-        if (named is null)
+        if (named is not { } scope)
             throw WireException.BadRequest("'kind' must be one of tenant, feature, model, provider.", "kind", "invalid_value");
-        if (name.Length > MaxName || name.Any(char.IsControl))
+        if (subject.Length > MaxName || subject.Any(char.IsControl))
             throw WireException.BadRequest($"'name' must be at most {MaxName} characters of text.", "name", "invalid_value");
-        if (named == SwitchKind.Tenant)
-            name = Guid.TryParse(name, out var id) ? id.ToString() : throw WireException.BadRequest("A tenant is named by its id (a UUID).", "name", "invalid_value");
+        if (scope == SwitchKind.Tenant)
+            subject = Guid.TryParse(subject, out var id) ? id.ToString() : throw WireException.BadRequest("A tenant is named by its id (a UUID).", "name", "invalid_value");
         // Who is in a hurry must learn of a slip: a switch of that name would stop nothing. What is gone may always be released.
-        if (request.Engaged && named == SwitchKind.Model && !catalog.Knows(name))
-            throw Unknown("model or alias", name, "models");
-        if (request.Engaged && named == SwitchKind.Provider && !catalog.Providers.ContainsKey(name))
-            throw Unknown("provider", name, "providers");
-        return SetAsync(named.Value, name, request, http, caller, switches, time, cancellationToken);
+        if (request.Engaged && scope == SwitchKind.Model && !catalog.Knows(subject))
+            throw Unknown("model or alias", subject, "models");
+        if (request.Engaged && scope == SwitchKind.Provider && !catalog.Providers.ContainsKey(subject))
+            throw Unknown("provider", subject, "providers");
+        return SetAsync(scope, subject, request, http, caller, switches, time, cancellationToken);
     }
 
     private static async Task<Ok<KillSwitchResponse>> SetAsync(

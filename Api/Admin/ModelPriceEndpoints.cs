@@ -52,7 +52,7 @@ internal static class ModelPriceEndpoints
         price.CreatedBy);
 
     private static async Task<Ok<ListResponse<ModelPriceResponse>>> ListAsync(
-        string id, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
     {
         var target = TargetOf(catalog, id);
         var now = time.GetUtcNow();
@@ -62,7 +62,7 @@ internal static class ModelPriceEndpoints
     }
 
     private static async Task<Created<ModelPriceResponse>> AddAsync(
-        string id, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, RequestClaim claim, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, RequestClaim claim, TimeProvider time, CancellationToken cancellationToken)
     {
         var target = TargetOf(catalog, id);
         var fields = await AdminFields.ReadAsync(http.Request, Fields, cancellationToken);
@@ -79,7 +79,7 @@ internal static class ModelPriceEndpoints
     }
 
     private static async Task<Ok<ModelPriceResponse>> ReplaceAsync(
-        string id, Guid priceId, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, Guid priceId, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
     {
         var target = TargetOf(catalog, id);
         var fields = await AdminFields.ReadAsync(http.Request, Fields, cancellationToken);
@@ -92,7 +92,7 @@ internal static class ModelPriceEndpoints
     }
 
     private static async Task<NoContent> WithdrawAsync(
-        string id, Guid priceId, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
+        NameInPath id, Guid priceId, HttpContext http, RequestCaller caller, ModelCatalog catalog, PriceBook book, TimeProvider time, CancellationToken cancellationToken)
     {
         var target = TargetOf(catalog, id);
         ThrowUnlessDone(await book.CorrectAsync(
@@ -100,9 +100,9 @@ internal static class ModelPriceEndpoints
         return TypedResults.NoContent();
     }
 
-    private static ModelTarget TargetOf(ModelCatalog catalog, string id)
+    private static ModelTarget TargetOf(ModelCatalog catalog, NameInPath id)
     {
-        var (provider, model, _) = CatalogEndpoints.ModelOf(catalog, id);
+        var (provider, model, _) = CatalogEndpoints.ModelOf(catalog, id.Value);
         return new ModelTarget(provider, catalog.Providers[provider], model);
     }
 
@@ -175,11 +175,11 @@ internal static class ModelPriceEndpoints
         }
     }
 
-    private static AuditEvent AuditOf(HttpContext http, RequestCaller caller, TimeProvider time, string action, string model, Guid priceId, ModelPrice? price)
+    private static AuditEvent AuditOf(HttpContext http, RequestCaller caller, TimeProvider time, string action, NameInPath model, Guid priceId, ModelPrice? price)
         => caller.Value.Audit(http, time, action, TenantScope.PlatformTenantId) with
         {
             TargetKind = "model",
-            TargetId = ModelEndpoints.OfPath(model),
+            TargetId = model.Value,
             Details = new JsonObject
             {
                 ["price_id"] = priceId.ToString(),

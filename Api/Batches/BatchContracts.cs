@@ -10,7 +10,13 @@ public sealed record CreateBatchRequest(
     [property: Description("An uploaded file of the purpose `batch`: on each line `{\"custom_id\",\"method\":\"POST\",\"url\",\"body\"}`.")] string? InputFileId,
     [property: Description("`/v1/chat/completions`, `/v1/embeddings` or `/v1/moderations`: the `url` of every line.")] string? Endpoint,
     [property: Description("`24h`.")] string? CompletionWindow,
-    [property: Description("Up to 16 texts of yours: names of up to 64 characters, values of up to 512.")] Dictionary<string, string>? Metadata = null);
+    [property: Description("Up to 16 texts of yours: names of up to 64 characters, values of up to 512.")] Dictionary<string, string>? Metadata = null,
+    [property: Description("How long the output and error files are kept; left out: 30 days, or as long as your tenant keeps conversations.")] OutputExpiresAfter? OutputExpiresAfter = null);
+
+[JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]
+public sealed record OutputExpiresAfter(
+    [property: Description("`created_at`, of the file.")] string? Anchor,
+    [property: Description("An hour to 30 days.")] long? Seconds);
 
 /// <summary>OpenAI's batch object. Times are Unix seconds, null until they come.</summary>
 /// <param name="Errors">Why it failed as a whole; null when it did not. What single requests came to is in the error file.</param>

@@ -41,6 +41,9 @@ internal static class BatchEndpoints
         CancellationToken cancellationToken)
     {
         Validate(body);
+        TimeSpan? outputKeptFor = body.OutputExpiresAfter is { } expires
+            ? ExpiresAfter.Check(expires.Anchor, expires.Seconds, "output_expires_after.anchor", "output_expires_after.seconds")
+            : null;
         var fileId = WireId.File(body.InputFileId) ?? throw FileEndpoints.NotFound("input_file_id");
         var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
         var start = key is null
@@ -61,7 +64,7 @@ internal static class BatchEndpoints
             var cipher = claim is null ? null : await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
             // Batch, job and stored answer are one transaction.
             var id = await batches.CreateAsync(
-                session, body.Endpoint!, fileId, body.Metadata, claim is null ? null : (transaction, made) => claim.AddCompletion(transaction, cipher!, made.ToByteArray()), cancellationToken);
+                session, body.Endpoint!, fileId, body.Metadata, outputKeptFor, claim is null ? null : (transaction, made) => claim.AddCompletion(transaction, cipher!, made.ToByteArray()), cancellationToken);
             return await AnswerAsync(id, session, batches, cancellationToken);
         }
         catch

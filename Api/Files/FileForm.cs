@@ -30,8 +30,6 @@ internal sealed class FileForm(FileStore files, IOptions<FileStorageOptions> opt
     private const int MaxNameLength = 255;
     private const int MaxFields = 16;
     private const int ReadBytes = 64 * 1024;
-    private const int LeastKeptSeconds = 3600;
-    private const int MostKeptSeconds = 30 * 24 * 3600;
 
     /// <exception cref="WireException">400, 413 or 415: nothing is kept.</exception>
     public async Task<ReceivedFile> ReadAsync(HttpRequest request, TenantSession session, CancellationToken cancellationToken)
@@ -149,13 +147,11 @@ internal sealed class FileForm(FileStore files, IOptions<FileStorageOptions> opt
             throw WireException.BadRequest("'purpose' is missing: use batch.", "purpose", "missing_required_parameter");
         if (purpose != FilePurposes.Batch)
             throw Invalid($"'{purpose}' is not a purpose that files are taken for: use batch.", "purpose");
-        if (fields.GetValueOrDefault("expires_after[anchor]") is { } anchor && anchor != "created_at")
-            throw Invalid("'expires_after[anchor]' must be created_at.", "expires_after[anchor]");
-        if (fields.GetValueOrDefault("expires_after[seconds]") is not { } seconds)
+        var (anchor, seconds) = (fields.GetValueOrDefault("expires_after[anchor]"), fields.GetValueOrDefault("expires_after[seconds]"));
+        if (anchor is null && seconds is null)
             return null;
-        return int.TryParse(seconds, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is >= LeastKeptSeconds and <= MostKeptSeconds
-            ? TimeSpan.FromSeconds(number)
-            : throw Invalid($"'expires_after[seconds]' must be a number from {LeastKeptSeconds} to {MostKeptSeconds}.", "expires_after[seconds]");
+        return ExpiresAfter.Check(
+            anchor, int.TryParse(seconds, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null, "expires_after[anchor]", "expires_after[seconds]");
     }
 
     private static WireException Invalid(string message, string? field) => WireException.BadRequest(message, field, "invalid_value");

@@ -48,19 +48,12 @@ internal sealed partial class JobEventSignal(NpgsqlDataSource dataSource, TimePr
     /// <summary>One who follows a job.</summary>
     internal sealed class Listener(JobEventSignal signal, Guid jobId) : IDisposable
     {
-        private readonly SemaphoreSlim _woken = new(0, 1);
+        private readonly AutoResetSignal _woken = new();
 
         /// <summary>Returns when the job has said something, or after this time.</summary>
         public Task WaitAsync(TimeSpan atMost, CancellationToken cancellationToken) => _woken.WaitAsync(atMost, cancellationToken);
 
-        public void Wake()
-        {
-            lock (_woken)
-            {
-                if (_woken.CurrentCount == 0)
-                    _woken.Release();
-            }
-        }
+        public void Wake() => _woken.Set();
 
         public void Dispose() => signal.Remove(this, jobId);
     }

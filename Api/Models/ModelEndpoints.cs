@@ -31,20 +31,16 @@ internal static class ModelEndpoints
     private static Ok<ModelListResponse> List(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
         => TypedResults.Ok(new ModelListResponse("list", [.. Visible(caller, catalog, prices, time).Select(m => Response(m.Key, catalog, m.Value))]));
 
-    private static Ok<ModelResponse> Get(string model, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
+    private static Ok<ModelResponse> Get(NameInPath model, RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {
-        model = OfPath(model);
         foreach (var (id, target) in Visible(caller, catalog, prices, time))
         {
-            if (string.Equals(id, model, StringComparison.OrdinalIgnoreCase))
+            if (string.Equals(id, model.Value, StringComparison.OrdinalIgnoreCase))
                 return TypedResults.Ok(Response(id, catalog, target));
         }
 
-        throw WireException.ModelNotFound(model);
+        throw WireException.ModelNotFound(model.Value);
     }
-
-    /// <summary>A model's id as it stood in a path, where the server leaves an escaped slash as it is.</summary>
-    internal static string OfPath(string segment) => segment.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase);
 
     private static IEnumerable<KeyValuePair<string, ModelTarget>> Visible(RequestCaller caller, ModelCatalog catalog, PriceBook prices, TimeProvider time)
     {

@@ -40,7 +40,7 @@ public sealed class BatchAssembly(FileStore files, IOptions<BatchOptions> option
             _ when missing.Count > 0 && batch.ExpiresAt <= time.GetUtcNow() => (BatchState.Expired, "batch_expired", "This request could not be executed before the completion window expired."),
             _ => (BatchState.Completed, "not_processed", "The request could not be processed; nothing was charged for it. Send it again."),
         };
-        var (output, errors) = (new Target(files, session, "output"), new Target(files, session, "errors"));
+        var (output, errors) = (new Target(files, session, "output", batch.OutputKeptFor), new Target(files, session, "errors", batch.OutputKeptFor));
         var (cost, next) = (0m, 0);
         await foreach (var part in PartsAsync(batch.BatchId, session, cipher, cancellationToken))
         {
@@ -98,7 +98,7 @@ public sealed class BatchAssembly(FileStore files, IOptions<BatchOptions> option
     }
 
     /// <summary>A file that is begun with its first line.</summary>
-    private sealed class Target(FileStore files, TenantSession session, string name)
+    private sealed class Target(FileStore files, TenantSession session, string name, TimeSpan? keptFor)
     {
         private FileWriter? _writer;
 
@@ -118,7 +118,7 @@ public sealed class BatchAssembly(FileStore files, IOptions<BatchOptions> option
             if (_writer is null)
                 return;
             await _writer.CompleteAsync(cancellationToken);
-            _writer.AddSeal(batch);
+            _writer.AddSeal(batch, keptFor);
         }
     }
 }

@@ -48,6 +48,9 @@ public sealed class Batch : IUserOwned
 
     public Guid? ErrorFileId { get; init; }
 
+    /// <summary>How long its output and error files are kept from their creation; null: as long as files are kept.</summary>
+    public TimeSpan? OutputKeptFor { get; init; }
+
     /// <summary>The caller's own words about it, a JSON object, encrypted with the user's key.</summary>
     public byte[]? Metadata { get; init; }
 

@@ -28,8 +28,8 @@ public sealed class BatchStore(UserKeys userKeys, JobQueue queue, JobNotifier no
 
     private const string InsertSql =
         """
-        INSERT INTO aiaspire.batches (tenant_id, user_id, batch_id, endpoint, state, input_file_id, metadata, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, 'Validating', $5, $6, $7, $8)
+        INSERT INTO aiaspire.batches (tenant_id, user_id, batch_id, endpoint, state, input_file_id, output_kept_for, metadata, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, 'Validating', $5, $6, $7, $8, $9)
         """;
 
     private const string CancelSql =
@@ -40,7 +40,8 @@ public sealed class BatchStore(UserKeys userKeys, JobQueue queue, JobNotifier no
 
     /// <summary>Queues a batch, in one transaction with the work of <paramref name="inTheSame"/>.</summary>
     public async Task<Guid> CreateAsync(
-        TenantSession session, string endpoint, Guid inputFileId, IReadOnlyDictionary<string, string>? metadata, Action<TenantBatch, Guid>? inTheSame, CancellationToken cancellationToken)
+        TenantSession session, string endpoint, Guid inputFileId, IReadOnlyDictionary<string, string>? metadata, TimeSpan? outputKeptFor,
+        Action<TenantBatch, Guid>? inTheSame, CancellationToken cancellationToken)
     {
         var (tenantId, userId) = (session.Scope.TenantId, UserOf(session));
         var cipher = await userKeys.GetAsync(tenantId, userId, cancellationToken);
@@ -52,6 +53,7 @@ public sealed class BatchStore(UserKeys userKeys, JobQueue queue, JobNotifier no
             Parameter.Of(id),
             Parameter.Of(endpoint),
             Parameter.Of(inputFileId),
+            Parameter.Of(outputKeptFor),
             Parameter.Of(metadata is null ? null : cipher.Encrypt(JsonSerializer.SerializeToUtf8Bytes(metadata), Batch.MetadataPlace(id))),
             Parameter.Of(now),
             Parameter.Of(now + Window));

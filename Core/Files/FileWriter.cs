@@ -60,7 +60,7 @@ public sealed class FileWriter
         Parameter.Of(_userId),
         Parameter.Of(FileId),
         Parameter.Of(Bytes),
-        new NpgsqlParameter { Value = (object?)keptFor ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Interval },
+        Parameter.Of(keptFor),
         Parameter.Of(mostOfUser));
 
     /// <summary>Whether an exception of a sealing transaction says that the user's files have no room for this one (raised by <c>seal_file</c>).</summary>

@@ -10,8 +10,9 @@ public sealed record OpenAttempt(
     Guid TenantId, Guid AttemptId, Guid RequestId, string Feature, string Tier, string Provider, string Model, DateTimeOffset OpenedAt, DateTimeOffset LeaseUntil, decimal EstimatedCost);
 
 /// <summary>An attempt that was closed at the estimate because its process died.</summary>
+/// <param name="ClosedAt">When its request is booked to have ended; by this the limits' counters know whether the ledger has told them of it.</param>
 public sealed record AbandonedAttempt(
-    Guid TenantId, Guid RequestId, Guid AttemptId, Guid UserPseudonym, string Feature, string Tier, decimal Cost, DateTimeOffset OpenedAt);
+    Guid TenantId, Guid RequestId, Guid AttemptId, Guid UserPseudonym, string Feature, string Tier, decimal Cost, DateTimeOffset OpenedAt, DateTimeOffset ClosedAt);
 
 /// <summary>Is told of attempts that were closed for dead processes, so that what those held is freed and what they cost is counted. Never fails.</summary>
 public interface IAbandonedAttempts
@@ -55,13 +56,14 @@ public sealed partial class Reconciler
             batch = 0;
             var abandoned = new List<AbandonedAttempt>();
             await _sessions.CallFunctionAsync(
-                "SELECT tenant_id, request_id, attempt_id, provider, model, provider_cost, user_pseudonym, feature, tier, opened_at FROM aiaspire.reconcile_attempts($1)",
+                "SELECT tenant_id, request_id, attempt_id, provider, model, provider_cost, user_pseudonym, feature, tier, opened_at, closed_at FROM aiaspire.reconcile_attempts($1)",
                 row =>
                 {
                     batch++;
                     var (provider, model) = (row.GetString(3), row.GetString(4));
                     abandoned.Add(new AbandonedAttempt(
-                        row.GetGuid(0), row.GetGuid(1), row.GetGuid(2), row.GetGuid(6), row.GetString(7), row.GetString(8), row.GetDecimal(5), row.GetFieldValue<DateTimeOffset>(9)));
+                        row.GetGuid(0), row.GetGuid(1), row.GetGuid(2), row.GetGuid(6), row.GetString(7), row.GetString(8), row.GetDecimal(5), row.GetFieldValue<DateTimeOffset>(9),
+                        row.GetFieldValue<DateTimeOffset>(10)));
                     _abandoned.Add(1, new TagList { { "provider", provider }, { "model", model } });
                     LogAbandoned(_logger, row.GetGuid(2), row.GetGuid(1), row.GetGuid(0), provider, model, row.GetDecimal(5));
                 },

@@ -8,7 +8,7 @@ namespace AiAspire.Core.Limits;
 /// cost counts against the budgets of what providers bill. Should the call be alive after all, it has the counters
 /// built anew when it ends.
 /// </summary>
-internal sealed class AbandonedCounts(LimitGuard guard, BudgetBook budgets, TimeProvider time) : IAbandonedAttempts
+internal sealed class AbandonedCounts(LimitGuard guard, BudgetBook budgets) : IAbandonedAttempts
 {
     public async Task CountAsync(IReadOnlyList<AbandonedAttempt> attempts, CancellationToken cancellationToken)
     {
@@ -36,6 +36,6 @@ internal sealed class AbandonedCounts(LimitGuard guard, BudgetBook budgets, Time
                 .Select(b => LimitWindows.Of(b, attempt.TenantId, attempt.UserPseudonym, attempt.OpenedAt)),
         ];
         // By the attempt's id, so that it counts once, and beside its request's own settlement.
-        await guard.SettleAsync(attempt.AttemptId, windows, default, new CallUse(0, 0, LimitStep.NanoDollars(attempt.Cost)), time.GetUtcNow());
+        await guard.SettleAsync(attempt.AttemptId, windows, default, new CallUse(0, 0, LimitStep.NanoDollars(attempt.Cost)), attempt.ClosedAt);
     }
 }

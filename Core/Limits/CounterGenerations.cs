@@ -14,13 +14,13 @@ public readonly record struct LedgerCounter(long Amount, DateTimeOffset Ends);
 /// <summary>Adds up the ledger for the counters.</summary>
 public interface ILedgerCounters
 {
-    /// <summary>Every counter of the periods that <paramref name="until"/> lies in, from the calls that ended by then.</summary>
+    /// <summary>Every counter of the periods that <paramref name="until"/> lies in, from the calls that ended before.</summary>
     Task<Dictionary<string, LedgerCounter>> SumAsync(DateTimeOffset until, CancellationToken cancellationToken);
 }
 
 /// <summary>
 /// The counters in Redis belong to a generation, named by the moment (Unix milliseconds) at which they were built from the ledger. When
-/// the mark of the generation is gone, Redis has lost them, and the first to notice builds the next generation: calls that ended by then
+/// the mark of the generation is gone, Redis has lost them, and the first to notice builds the next generation: calls that ended before
 /// are counted from the ledger, later ones by themselves. A call whose settlement was being committed at that moment is found by a
 /// second look a little later. Reservations of calls in progress do not pass on: for their length, limits are softer by them.
 /// </summary>
@@ -40,8 +40,11 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
     private readonly SemaphoreSlim _renewing = new(1, 1);
     private long _current;
 
-    /// <summary>When a generation was built: what ended by then is in it.</summary>
-    public static DateTimeOffset MadeAt(long generation) => DateTimeOffset.FromUnixTimeMilliseconds(generation);
+    /// <summary>Whether a call that ended then is in this generation from the ledger, or will be by its second look. In microseconds, as the ledger keeps it.</summary>
+    public static bool Counts(long generation, DateTimeOffset endedAt) => endedAt.UtcTicks / TimeSpan.TicksPerMicrosecond < MadeAt(generation).UtcTicks / TimeSpan.TicksPerMicrosecond;
+
+    /// <summary>When a generation was built: what ended before is in it.</summary>
+    private static DateTimeOffset MadeAt(long generation) => DateTimeOffset.FromUnixTimeMilliseconds(generation);
 
     internal static string Key(long generation, string key) => string.Create(CultureInfo.InvariantCulture, $"aia:lim:{generation}:{key}");
 

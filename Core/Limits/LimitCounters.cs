@@ -100,21 +100,19 @@ public sealed class LimitCounters(IConnectionMultiplexer redis, CounterGeneratio
         arguments[0] = requestId.ToString("N");
         arguments[1] = (long)SettledMark.TotalMilliseconds;
         for (var i = 0; i < windows.Count; i++)
-        {
-            arguments[3 + (2 * i)] = used.In(windows[i].Unit);
             arguments[4 + (2 * i)] = (long)windows[i].TimeToLive(now).TotalMilliseconds;
-        }
-
         var generation = await generations.CurrentAsync(cancellationToken);
         for (var attempt = 1; attempt <= MaxTries; attempt++)
         {
             arguments[2] = generation;
+            // Also when these counters were known before the call came to be settled: only what it may have reserved in them is freed.
+            var uncounted = CounterGenerations.Counts(generation, endedAt) ? default : used;
+            for (var i = 0; i < windows.Count; i++)
+                arguments[3 + (2 * i)] = uncounted.In(windows[i].Unit);
             var result = (long[])(await redis.GetDatabase().ScriptEvaluateAsync(SettleScript, Keys(generation, requestId, windows), arguments))!;
             if (result is not [-1])
                 return result;
             generation = await generations.AfterAsync(generation, cancellationToken);
-            if (endedAt <= CounterGenerations.MadeAt(generation))
-                return [];
         }
 
         throw new TimeoutException("The limits' counters are being rebuilt again and again.");

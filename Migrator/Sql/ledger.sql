@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION aiaspire.most_cost(p aiaspire.model_prices, p_input b
 -- waits, and then finds the row closed; a settlement that comes later overwrites the estimate (Settlement.cs).
 CREATE OR REPLACE FUNCTION aiaspire.reconcile_attempts(p_limit integer)
     RETURNS TABLE (tenant_id uuid, request_id uuid, attempt_id uuid, provider text, model text, provider_cost numeric,
-        user_pseudonym uuid, feature text, tier text, opened_at timestamptz)
+        user_pseudonym uuid, feature text, tier text, opened_at timestamptz, closed_at timestamptz)
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
     AS $$
         WITH due AS (
@@ -51,7 +51,7 @@ CREATE OR REPLACE FUNCTION aiaspire.reconcile_attempts(p_limit integer)
                 attempts = r.attempts + excluded.attempts, provider_cost = r.provider_cost + excluded.provider_cost, finished_at = excluded.finished_at
             WHERE r.outcome = 'abandoned'
         )
-        SELECT c.tenant_id, c.request_id, c.attempt_id, c.provider, c.model, c.provider_cost, c.user_pseudonym, c.feature, c.tier, c.opened_at FROM closed c;
+        SELECT c.tenant_id, c.request_id, c.attempt_id, c.provider, c.model, c.provider_cost, c.user_pseudonym, c.feature, c.tier, c.opened_at, now() FROM closed c;
     $$;
 
 -- Operators see what is open over all tenants, oldest first, and what it may cost.
@@ -87,7 +87,7 @@ CREATE OR REPLACE FUNCTION aiaspire.limit_use(p_since timestamptz, p_until times
             sum(r.charged_cost * 1000000000)::bigint, sum(r.provider_cost * 1000000000)::bigint
         FROM aiaspire.ledger_requests r
         WHERE r.request_id >= (lpad(to_hex((extract(epoch FROM p_since) * 1000)::bigint - 60000), 12, '0') || repeat('0', 20))::uuid
-            AND r.started_at >= p_since AND r.finished_at <= p_until
+            AND r.started_at >= p_since AND r.finished_at < p_until
         GROUP BY 1, 2, 3, 4, 5;
     $$;
 

@@ -11,19 +11,12 @@ namespace AiAspire.Workers.Jobs;
 internal sealed partial class JobSignal(NpgsqlDataSource dataSource, RunningJobs running, TimeProvider time, ILogger<JobSignal> logger)
     : NotificationListener(dataSource, JobNotifier.Channel, TimeSpan.FromSeconds(1), time)
 {
-    private readonly SemaphoreSlim _signal = new(0, 1);
+    private readonly AutoResetSignal _signal = new();
 
     /// <summary>Returns at the next notification, or after <paramref name="atMost"/>.</summary>
     public Task WaitAsync(TimeSpan atMost, CancellationToken cancellationToken) => _signal.WaitAsync(atMost, cancellationToken);
 
-    public void Set()
-    {
-        lock (_signal)
-        {
-            if (_signal.CurrentCount == 0)
-                _signal.Release();
-        }
-    }
+    public void Set() => _signal.Set();
 
     protected override Task CatchUpAsync(CancellationToken stoppingToken)
     {

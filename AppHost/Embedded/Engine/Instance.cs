@@ -13,6 +13,9 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     private static readonly TimeSpan EagerCheck = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan CalmCheck = TimeSpan.FromSeconds(5);
     private readonly CancellationTokenSource _end = new();
+
+    // Whether a process is wanted, and the process, change together: who stops it either finds it, or it is never started.
+    private readonly Lock _gate = new();
     private ChildProcess? _process;
     private bool _wanted = true;
     private bool _everHealthy;
@@ -54,17 +57,17 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         {
             Become(KnownResourceStates.Exited);
         }
-        catch (Exception e) when (e is DistributedApplicationException or IOException or UnauthorizedAccessException or System.ComponentModel.Win32Exception)
+        catch (Exception e)
         {
-            Fail(e.Message);
+            // Whatever it was: somebody may be waiting for this instance, and must not wait for ever.
+            Fail(e is DistributedApplicationException or IOException or UnauthorizedAccessException or System.ComponentModel.Win32Exception ? e.Message : e.ToString());
         }
     }
 
     /// <summary>Stops the process and leaves it stopped.</summary>
     public async Task StopAsync()
     {
-        _wanted = false;
-        if (_process is { } process)
+        if (NoLongerWanted() is { } process)
             await process.StopAsync(host.Time);
         await host.Pulse.UntilAsync(() => _process is null, CancellationToken.None);
     }
@@ -83,9 +86,9 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     /// <summary>The end: no more starts.</summary>
     public async Task EndAsync()
     {
-        _wanted = false;
+        var process = NoLongerWanted();
         await _end.CancelAsync();
-        if (_process is { } process)
+        if (process is not null)
             await process.StopAsync(host.Time);
     }
 
@@ -93,6 +96,15 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     {
         Log.Dispose();
         _end.Dispose();
+    }
+
+    private ChildProcess? NoLongerWanted()
+    {
+        lock (_gate)
+        {
+            _wanted = false;
+            return _process;
+        }
     }
 
     private ChildProcess Required() => _process ?? throw new InvalidOperationException($"'{DisplayName}' has no process: it is {State}.");
@@ -110,7 +122,8 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
             }
 
             var started = host.Time.GetTimestamp();
-            var exitCode = await RunOnceAsync();
+            if (await RunOnceAsync() is not { } exitCode)
+                continue;
             if (_end.IsCancellationRequested || HasFailed)
                 return;
             if (!_wanted)
@@ -139,22 +152,27 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         }
     }
 
-    private async Task<int> RunOnceAsync()
+    /// <returns>The exit code; null when meanwhile no process was wanted.</returns>
+    private async Task<int?> RunOnceAsync()
     {
         var spec = await recipe.SpecAsync(Replica, _end.Token);
-        _end.Token.ThrowIfCancellationRequested();
-        using var process = ChildProcess.Start(spec, host.Guard, Log);
+        ChildProcess process;
+        lock (_gate)
+        {
+            if (!_wanted)
+                return null;
+            (_process, ExitCode) = (process = ChildProcess.Start(spec, host.Guard, Log), null);
+        }
+
         using var exited = CancellationTokenSource.CreateLinkedTokenSource(_end.Token);
-        (_process, ExitCode) = (process, null);
         Become(KnownResourceStates.Running);
         var watching = WatchHealthAsync(exited.Token);
-
         var exitCode = await process.WaitForExitAsync(host.Time);
         await exited.CancelAsync();
         await watching;
         (_process, ExitCode, IsHealthy) = (null, exitCode, false);
-        if (!HasFailed)
-            Become(KnownResourceStates.Starting);
+        process.Dispose();
+        Become(HasFailed ? State : KnownResourceStates.Starting);
         return exitCode;
     }
 
@@ -197,6 +215,11 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         catch (OperationCanceledException)
         {
             return "the health check did not answer within 5 s";
+        }
+        catch (Exception e)
+        {
+            // The recipes tell the failures they know; one they do not know is no reason to stop watching.
+            return e.ToString();
         }
     }
 

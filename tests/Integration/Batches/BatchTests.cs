@@ -140,6 +140,32 @@ public sealed class BatchTests(RunningApplication application)
     }
 
     [Fact]
+    public async Task The_files_of_a_batch_are_kept_as_long_as_it_was_asked_for()
+    {
+        using var client = application.Developer();
+        var file = await client.UploadAsync(Lines(ChatCompletions, Wire.Chat("say exactly: soon forgotten")));
+        using var made = await client.PostAsJsonAsync("/v1/batches", Body(new { anchor = "created_at", seconds = 7200 }), Cancelled);
+        var id = (await made.JsonAsync()).GetProperty("id").GetString();
+        var output = await Wait.ForAsync(
+            "the batch's output file", async () => (await client.GetFromJsonAsync<JsonElement>($"/v1/batches/{id}", Cancelled)).GetProperty("output_file_id").GetString(), application, "workers");
+
+        var kept = await client.GetFromJsonAsync<JsonElement>($"/v1/files/{output}", Cancelled);
+        Assert.Equal(7200, kept.GetProperty("expires_at").GetInt64() - kept.GetProperty("created_at").GetInt64());
+
+        await RefusedAsync(new { anchor = "last_active_at", seconds = 7200 }, "output_expires_after.anchor");
+        await RefusedAsync(new { anchor = "created_at", seconds = 3599 }, "output_expires_after.seconds");
+        await RefusedAsync(new { anchor = "created_at" }, "output_expires_after.seconds");
+
+        object Body(object expires) => new { input_file_id = file, endpoint = ChatCompletions, completion_window = "24h", output_expires_after = expires };
+
+        async Task RefusedAsync(object expires, string param)
+        {
+            using var response = await client.PostAsJsonAsync("/v1/batches", Body(expires), Cancelled);
+            await response.ErrorAsync(HttpStatusCode.BadRequest, param: param);
+        }
+    }
+
+    [Fact]
     [Trait("Checklist", "ARCH-04")]
     public async Task A_key_makes_one_file_and_one_batch()
     {

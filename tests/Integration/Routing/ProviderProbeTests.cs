@@ -22,7 +22,8 @@ public sealed class ProviderProbeTests(RunningApplication application)
         var before = await HourAsync(client);
 
         await company.PutAsJsonAsync("/control/outage", new { status = 503 }, Cancelled);
-        await Wait.UntilAsync("a failed probe", async () => (await HourAsync(client)).ProbePercent < 100, application, "workers");
+        // How many it takes depends on how many went well since the application started.
+        await Wait.UntilAsync("enough failed probes", async () => await HourAsync(client) is { ProbePercent: < 99.5, SlaMet: false }, application, "workers");
         await company.DeleteAsync("/control/outage", Cancelled);
 
         var provider = await ProviderAsync(client);
@@ -31,8 +32,6 @@ public sealed class ProviderProbeTests(RunningApplication application)
         Assert.True(after.Probes > before.Probes);
         Assert.Equal("simulator (anthropic wire)", provider.GetProperty("company").GetString(), ignoreCase: true);
         Assert.False(provider.GetProperty("key_rotation_due").GetBoolean());
-        // Too few probes to have kept 99.5 % with one of them failed.
-        Assert.False(after.SlaMet);
     }
 
     private static async Task<JsonElement> ProviderAsync(HttpClient client)

@@ -31,7 +31,7 @@ public sealed class LimitServers : IAsyncLifetime
     }
 
     /// <summary>The counters of a server, with a ledger that knows of nothing.</summary>
-    public LimitCounters Counters(string server, TimeProvider time) => new(Connection(server), Generations(Connection(server), time), time);
+    public LimitCounters Counters(string server, TimeProvider time) => new(Standing(server), Generations(Connection(server), time), time);
 
     public static CounterGenerations Generations(IConnectionMultiplexer redis, TimeProvider time, ILedgerCounters? ledger = null)
         => new(redis, ledger ?? new EmptyLedger(), time, NullLogger<CounterGenerations>.Instance);
@@ -40,7 +40,7 @@ public sealed class LimitServers : IAsyncLifetime
         => new(new LimitCounters(redis, generations, time), generations, Options.Create(options ?? new LimitsOptions()), new NoMeters(), time, NullLogger<LimitGuard>.Instance);
 
     /// <summary>The whole step, with these budgets for the caller.</summary>
-    public LimitStep Step(string server, TimeProvider time, Caller caller, params Budget[] budgets) => Step(Connection(server), time, caller, new LimitsOptions(), budgets);
+    public LimitStep Step(string server, TimeProvider time, Caller caller, params Budget[] budgets) => Step(Standing(server), time, caller, new LimitsOptions(), budgets);
 
     public static LimitStep Step(IConnectionMultiplexer redis, TimeProvider time, Caller caller, LimitsOptions options, params Budget[] budgets)
     {
@@ -48,6 +48,13 @@ public sealed class LimitServers : IAsyncLifetime
         book.Hold(caller.TenantId, budgets);
         var guard = Guard(redis, Generations(redis, time), time, options);
         return new LimitStep(guard, book, new BudgetAlarms(new KillSwitches(null!, time), null!, null!, time, NullLogger<BudgetAlarms>.Instance), time);
+    }
+
+    /// <summary>With counters that are older than any call, whatever clock the tests before have built some by.</summary>
+    private IConnectionMultiplexer Standing(string server)
+    {
+        Connection(server).GetDatabase().StringSet(CounterGenerations.Mark, 1);
+        return Connection(server);
     }
 
     private sealed class EmptyLedger : ILedgerCounters
