@@ -27,8 +27,6 @@ public delegate Task SettleCall(CallEnd end);
 /// </summary>
 public sealed partial class CallBooks : ICallBooks
 {
-    private const int MaxBatch = 250;
-    private const int MaxWriters = 1;
     private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>A database that restarts is back within seconds; until then the reply's last byte waits.</summary>
@@ -40,16 +38,12 @@ public sealed partial class CallBooks : ICallBooks
     private readonly ChatMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger<CallBooks> _logger;
-    private readonly GroupWriter<Entry> _writer;
+    private readonly Func<Entry, Task> _write;
 
     public CallBooks(LedgerRole ledger, TenantSessions sessions, UserKeys userKeys, ChatMetrics metrics, TimeProvider time, ILogger<CallBooks> logger)
     {
         (_sessions, _userKeys, _metrics, _time, _logger) = (sessions, userKeys, metrics, time, logger);
-        _writer = new GroupWriter<Entry>(MaxBatch, MaxWriters, async entries =>
-        {
-            using var timeout = new CancellationTokenSource(TryTimeout, time);
-            await ledger.ExecuteAsync(Statements(entries), timeout.Token);
-        });
+        _write = ledger.Writes<Entry>(Statements);
     }
 
     public async ValueTask<SettleCall> OpenAsync(ChatCall call, CancellationToken cancellationToken)
@@ -69,7 +63,7 @@ public sealed partial class CallBooks : ICallBooks
             // Not the caller's token: a caller who leaves is settled like any other.
             try
             {
-                await (also is null ? _writer.WriteAsync(entry) : WriteAloneAsync(entry, also));
+                await (also is null ? _write(entry) : WriteAloneAsync(entry, also));
                 break;
             }
             catch (Exception e) when (e is NpgsqlException { IsTransient: true } or OperationCanceledException && _time.GetElapsedTime(started) < Patience)

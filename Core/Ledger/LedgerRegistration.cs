@@ -15,7 +15,7 @@ public static class LedgerRegistration
             .ValidateDataAnnotations()
             .ValidateOnStart();
         return services
-            .AddSingleton(provider => new LedgerRole(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection)))
+            .AddSingleton(provider => new LedgerRole(provider.GetRequiredKeyedService<NpgsqlDataSource>(LedgerConnection), provider.GetRequiredService<TimeProvider>()))
             .AddSingleton<IOpenAttempts, OpenAttempts>()
             .AddSingleton<Reconciler>()
             .AddSingleton<UsageReports>();

@@ -15,10 +15,9 @@ public interface IOpenAttempts
     TimeSpan Lease => TimeSpan.FromMinutes(15);
 }
 
-/// <summary>Commits attempts as open before their provider is called; those that wait at the same moment share a commit.</summary>
+/// <summary>Commits attempts as open before their provider is called; with whatever else the ledger waits for at that moment.</summary>
 public sealed class OpenAttempts : IOpenAttempts
 {
-    private const int MaxBatch = 500;
     private const string InsertSql =
         """
         INSERT INTO aiaspire.ledger_attempts
@@ -30,17 +29,17 @@ public sealed class OpenAttempts : IOpenAttempts
             AS rows(t, a, r, u, n, f, tier, p, m, um, price, i, o, opened, lease)
         """;
 
-    private readonly GroupWriter<Row> _writer;
+    private readonly Func<Row, Task> _write;
 
     public OpenAttempts(LedgerRole ledger, IOptions<LedgerOptions> options)
     {
         Lease = TimeSpan.FromSeconds(options.Value.AttemptLeaseSeconds);
-        _writer = new GroupWriter<Row>(MaxBatch, maxWriters: 1, rows => ledger.ExecuteAsync([Insert(rows)], CancellationToken.None));
+        _write = ledger.Writes<Row>(static rows => [Insert(rows)]);
     }
 
     public TimeSpan Lease { get; }
 
-    public Task OpenAsync(ChatCall call, Attempt attempt) => _writer.WriteAsync(new Row(call, attempt));
+    public Task OpenAsync(ChatCall call, Attempt attempt) => _write(new Row(call, attempt));
 
     private static NpgsqlBatchCommand Insert(IReadOnlyList<Row> rows) => new(InsertSql)
     {
@@ -64,5 +63,5 @@ public sealed class OpenAttempts : IOpenAttempts
         },
     };
 
-    private readonly record struct Row(ChatCall Call, Attempt Attempt);
+    private sealed record Row(ChatCall Call, Attempt Attempt);
 }
