@@ -1,4 +1,6 @@
 using System.Threading.Channels;
+using AiAspire.Core.Data;
+using AiAspire.Core.Ledger;
 using AiAspire.Core.Limits;
 using Microsoft.Extensions.Time.Testing;
 using StackExchange.Redis;
@@ -74,6 +76,37 @@ public sealed class CounterGenerationsTests(LimitServers servers)
         Assert.Equal(150 + 200, await CounterAsync(redis, generations));
         await counters.SettleAsync(during, [Window], new CallUse(60, 0, 0), ended, Cancellation);
         Assert.Equal(150, await CounterAsync(redis, generations));
+    }
+
+    [Fact]
+    public async Task An_abandoned_attempt_is_counted_once_though_the_counters_were_built_between_its_closing_and_its_counting()
+    {
+        var (redis, generations, counters) = Counters(LimitServers.Garnet);
+        var budget = new Budget
+        {
+            TenantId = TenantScope.PlatformTenantId,
+            BudgetId = SampleCalls.Id(),
+            Name = "service",
+            Scope = BudgetScope.Service,
+            Unit = BudgetUnit.Usd,
+            Period = LimitPeriod.Day,
+            Limit = 1,
+            ChangedAt = _time.GetUtcNow(),
+        };
+        var caller = SampleCalls.Caller();
+        var book = new BudgetBook(null!);
+        book.Hold(caller.TenantId, budget);
+        var closed = _time.GetUtcNow();
+        var window = LimitWindows.Of(budget, caller.TenantId, caller.Pseudonym, closed);
+        _ledger.Ended(closed, window.Key, 2_000_000);
+        await LoseAsync(redis);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await counters.ReserveAsync(SampleCalls.Id(), [Window], new CallDemand(1, 1, 1, 0, 0), Cancellation);
+
+        await new AbandonedCounts(LimitServers.Guard(redis, generations, _time), book).CountAsync(
+            [new AbandonedAttempt(caller.TenantId, SampleCalls.Id(), SampleCalls.Id(), caller.Pseudonym, "chat", "pro", 0.002m, closed, closed)], Cancellation);
+
+        Assert.Equal(2_000_000, (long)await redis.GetDatabase().StringGetAsync(CounterGenerations.Key(await generations.CurrentAsync(Cancellation), window.Key)));
     }
 
     [Fact]
