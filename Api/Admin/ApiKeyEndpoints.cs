@@ -53,9 +53,9 @@ internal static class ApiKeyEndpoints
         var keys = admin.MapGroup("/api-keys").RequireAuthorization(Policies.TenantAdmin).WithTags("Admin");
         keys.MapGet("/", ListAsync).WithName("listApiKeys").WithSummary("The API keys of a tenant, oldest first, by their prefixes.");
         keys.MapPost("/", CreateAsync).WithName("createApiKey").WithSummary("Create an API key; it is shown once.").Accepts<ApiKeyCreateRequest>("application/json").OncePerKey();
-        keys.MapPost("/{id:guid}/revoke", RevokeAsync).WithName("revokeApiKey").WithSummary("Revoke a key, on every replica within seconds.")
+        keys.MapPost("/{id}/revoke", RevokeAsync).WithName("revokeApiKey").WithSummary("Revoke a key, on every replica within seconds.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
-        keys.MapPost("/{id:guid}/rotate", RotateAsync).WithName("rotateApiKey").WithSummary("Make a new key in place of one that goes on working for a while.")
+        keys.MapPost("/{id}/rotate", RotateAsync).WithName("rotateApiKey").WithSummary("Make a new key in place of one that goes on working for a while.")
             .Accepts<ApiKeyRotateRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).OncePerKey();
     }
 

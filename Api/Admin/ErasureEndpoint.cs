@@ -14,7 +14,7 @@ public sealed record UserErasedResponse(Guid Id, string Object, DateTimeOffset E
 internal static class ErasureEndpoint
 {
     public static void MapErasure(this IEndpointRouteBuilder admin)
-        => admin.MapDelete("/users/{id:guid}", EraseAsync).RequireAuthorization(Policies.TenantAdmin).WithTags("Admin").WithName("eraseUser")
+        => admin.MapDelete("/users/{id}", EraseAsync).RequireAuthorization(Policies.TenantAdmin).WithTags("Admin").WithName("eraseUser")
             .WithSummary("Erase a user for good: their credentials end, their key is destroyed, and what they wrote can never be read again. May be repeated.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
 

@@ -30,9 +30,9 @@ internal static class ModelPriceEndpoints
         prices.MapGet("/", ListAsync).WithName("listModelPrices").WithSummary("Every version of a model's price, the latest first.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
         prices.MapPost("/", AddAsync).WithName("addModelPrice").WithSummary("Add a version of a model's price, in force from now or from a time to come.")
             .Accepts<ModelPriceRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).OncePerKey();
-        prices.MapPut("/{priceId:guid}", ReplaceAsync).WithName("replaceModelPrice").WithSummary("Replace a version that is not in force yet.")
+        prices.MapPut("/{priceId}", ReplaceAsync).WithName("replaceModelPrice").WithSummary("Replace a version that is not in force yet.")
             .Accepts<ModelPriceRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).Produces<ErrorBody>(StatusCodes.Status409Conflict);
-        prices.MapDelete("/{priceId:guid}", WithdrawAsync).WithName("withdrawModelPrice").WithSummary("Withdraw a version that is not in force yet.")
+        prices.MapDelete("/{priceId}", WithdrawAsync).WithName("withdrawModelPrice").WithSummary("Withdraw a version that is not in force yet.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound).Produces<ErrorBody>(StatusCodes.Status409Conflict);
     }
 

@@ -32,7 +32,7 @@ internal static class ProviderEndpoints
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         providers.MapPost("/{name}/keys", AddKeyAsync).WithName("addProviderKey").WithSummary("Add a key of ours at a provider, in use on every replica within a second.")
             .Accepts<ProviderKeyRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).OncePerKey();
-        providers.MapDelete("/{name}/keys/{id:guid}", RetireKeyAsync).WithName("retireProviderKey")
+        providers.MapDelete("/{name}/keys/{id}", RetireKeyAsync).WithName("retireProviderKey")
             .WithSummary("Retire a key, at once or after an overlap; calls that run on it end in peace.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 

@@ -36,12 +36,12 @@ internal static partial class TenantEndpoints
     public static void MapTenants(this IEndpointRouteBuilder admin)
     {
         var tenants = admin.MapGroup("/tenants").WithTags("Admin");
-        tenants.MapGet("/{id:guid}", GetAsync).RequireAuthorization(Policies.TenantAdmin).WithName("retrieveTenant").WithSummary("A tenant: one's own, for operators any.")
+        tenants.MapGet("/{id}", GetAsync).RequireAuthorization(Policies.TenantAdmin).WithName("retrieveTenant").WithSummary("A tenant: one's own, for operators any.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         tenants.MapGet("/", ListAsync).RequireAuthorization(Policies.Operator).WithName("listTenants").WithSummary("All tenants, oldest first.");
         tenants.MapPost("/", CreateAsync).RequireAuthorization(Policies.Operator).WithName("createTenant").WithSummary("Create a tenant.")
             .Accepts<TenantCreateRequest>("application/json").OncePerKey();
-        tenants.MapPatch("/{id:guid}", PatchAsync).RequireAuthorization(Policies.Operator).WithName("updateTenant").WithSummary("Change a tenant's name, plan, limits, retention or status.")
+        tenants.MapPatch("/{id}", PatchAsync).RequireAuthorization(Policies.Operator).WithName("updateTenant").WithSummary("Change a tenant's name, plan, limits, retention or status.")
             .Accepts<TenantPatchRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
 

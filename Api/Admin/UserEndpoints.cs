@@ -37,10 +37,10 @@ internal static class UserEndpoints
     {
         var users = admin.MapGroup("/users").RequireAuthorization(Policies.TenantAdmin).WithTags("Admin");
         users.MapGet("/", ListAsync).WithName("listUsers").WithSummary("The users of a tenant, oldest first. Audited.");
-        users.MapGet("/{id:guid}", GetAsync).WithName("retrieveUser").WithSummary("A user of a tenant. Audited.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+        users.MapGet("/{id}", GetAsync).WithName("retrieveUser").WithSummary("A user of a tenant. Audited.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
         users.MapPost("/", CreateAsync).WithName("createUser").WithSummary("Create a user.")
             .Accepts<UserCreateRequest>("application/json").OncePerKey();
-        users.MapPatch("/{id:guid}", PatchAsync).WithName("updateUser").WithSummary("Change a user's tier, roles or status, on every replica within seconds.")
+        users.MapPatch("/{id}", PatchAsync).WithName("updateUser").WithSummary("Change a user's tier, roles or status, on every replica within seconds.")
             .Accepts<UserPatchRequest>("application/json").Produces<ErrorBody>(StatusCodes.Status404NotFound).Produces<ErrorBody>(StatusCodes.Status409Conflict);
     }
 

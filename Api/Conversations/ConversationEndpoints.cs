@@ -28,7 +28,7 @@ internal static class ConversationEndpoints
     {
         var conversations = v1.MapGroup("/conversations").WithTags("Conversations");
         conversations.MapGet("/", ListAsync).WithName("listConversations").WithSummary("Your conversations, newest first.");
-        conversations.MapGet("/{id:guid}/messages", MessagesAsync)
+        conversations.MapGet("/{id}/messages", MessagesAsync)
             .WithName("listMessages")
             .WithSummary("The messages of one of your conversations, oldest first.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);

@@ -38,8 +38,11 @@ internal sealed class EdgeMiddleware(RequestDelegate next, IConfiguration config
         }
 
         // Before any room is made for it.
-        if (request.ContentLength > http.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize)
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { } limit && request.ContentLength > limit.MaxRequestBodySize)
         {
+            // The server would close the connection on it, and whoever is still sending would see that instead of the answer (RFC 9112, section 9.6). Now it
+            // reads on, for five seconds at most, and throws away.
+            limit.MaxRequestBodySize = null;
             // An endpoint may have a limit of its own, which it names.
             return http.GetEndpoint()?.Metadata.GetMetadata<BodyLimit>()?.Refusal ?? new WireException(413, "invalid_request_error", "request_too_large",
                 $"The body has {request.ContentLength} bytes; at most {options.Value.MaxRequestBytes} are taken (Api:MaxRequestBytes).");

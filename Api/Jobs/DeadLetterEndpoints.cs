@@ -32,7 +32,7 @@ internal static class DeadLetterEndpoints
         var jobs = admin.MapGroup("/jobs").RequireAuthorization(Policies.TenantAdmin).WithTags("Admin");
         jobs.MapGet("/queue", QueueAsync).WithName("retrieveJobQueue").WithSummary("How many jobs of a tenant wait, run and were given up.");
         jobs.MapGet("/dead-letters", ListAsync).WithName("listDeadLetters").WithSummary("Jobs of a tenant that were given up, newest first, without their content. Audited.");
-        jobs.MapPost("/dead-letters/{id:guid}/redrive", RedriveAsync).WithName("redriveDeadLetter").WithSummary("Queue a job that was given up anew. Audited.")
+        jobs.MapPost("/dead-letters/{id}/redrive", RedriveAsync).WithName("redriveDeadLetter").WithSummary("Queue a job that was given up anew. Audited.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
         jobs.MapPost("/dead-letters/redrive", RedriveAllAsync).WithName("redriveDeadLetters").WithSummary("Queue the jobs that were given up anew, up to 1,000 at a time, oldest first. Audited.");
     }

@@ -26,10 +26,10 @@ internal static class JobEndpoints
         jobs.MapPost("/", CreateAsync).WithName("createJob").WithSummary("Queue a chat completion, or the embeddings of a set.")
             .Produces<ErrorBody>(StatusCodes.Status400BadRequest).Produces<ErrorBody>(StatusCodes.Status413PayloadTooLarge).ClaimsKeyItself();
         jobs.MapGet("/", ListAsync).WithName("listJobs").WithSummary("Your jobs, newest first, without their results.");
-        jobs.MapGet("/{id:guid}", GetAsync).WithName("retrieveJob").WithSummary("A job of yours, with its result.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
-        jobs.MapPost("/{id:guid}/cancel", CancelAsync).WithName("cancelJob").WithSummary("Cancel a job of yours: at once when it waits, within seconds when it runs.")
+        jobs.MapGet("/{id}", GetAsync).WithName("retrieveJob").WithSummary("A job of yours, with its result.").Produces<ErrorBody>(StatusCodes.Status404NotFound);
+        jobs.MapPost("/{id}/cancel", CancelAsync).WithName("cancelJob").WithSummary("Cancel a job of yours: at once when it waits, within seconds when it runs.")
             .Produces<ErrorBody>(StatusCodes.Status404NotFound);
-        jobs.MapGet("/{id:guid}/events", JobEventStream.FollowAsync).WithName("followJob")
+        jobs.MapGet("/{id}/events", JobEventStream.FollowAsync).WithName("followJob")
             .WithSummary("Follow a job of yours: its states, and the tokens of a streamed request as they come. Reconnect with Last-Event-ID.")
             .Produces(StatusCodes.Status200OK, contentType: "text/event-stream").Produces<ErrorBody>(StatusCodes.Status404NotFound);
     }
