@@ -1,9 +1,9 @@
 using System.Collections.Concurrent;
 using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Threading.Channels;
+using AiAspire.Integration.Application;
 
 namespace AiAspire.Integration.Notifications;
 
@@ -22,25 +22,13 @@ internal sealed record ReceivedWebhook(string Path, string Id, string Timestamp,
 /// <summary>Someone else's endpoint, in this process.</summary>
 internal sealed class WebhookReceiver : IAsyncDisposable
 {
-    private readonly HttpListener _listener = new();
     private readonly Channel<ReceivedWebhook> _received = Channel.CreateUnbounded<ReceivedWebhook>();
     private readonly ConcurrentQueue<Func<HttpListenerResponse, Task>> _answers = new();
-    private readonly Task _serving;
+    private readonly LocalListener _listener;
 
-    public WebhookReceiver()
-    {
-        using (var probe = new TcpListener(IPAddress.Loopback, 0))
-        {
-            probe.Start();
-            Address = new Uri($"http://127.0.0.1:{((IPEndPoint)probe.LocalEndpoint).Port}/");
-        }
+    public WebhookReceiver() => _listener = new LocalListener(TakeAsync);
 
-        _listener.Prefixes.Add(Address.ToString());
-        _listener.Start();
-        _serving = ServeAsync();
-    }
-
-    public Uri Address { get; }
+    public Uri Address => _listener.Address;
 
     /// <summary>How the next POSTs are answered; when there is nothing here, with 204.</summary>
     public WebhookReceiver Answer(Func<HttpListenerResponse, Task> answer)
@@ -65,24 +53,16 @@ internal sealed class WebhookReceiver : IAsyncDisposable
 
     public bool HasMore => _received.Reader.TryPeek(out _);
 
-    public async ValueTask DisposeAsync()
-    {
-        _listener.Close();
-        await _serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-    }
+    public ValueTask DisposeAsync() => _listener.DisposeAsync();
 
-    private async Task ServeAsync()
+    private async Task TakeAsync(HttpListenerContext context)
     {
-        while (true)
-        {
-            var context = await _listener.GetContextAsync();
-            using var reader = new StreamReader(context.Request.InputStream, Encoding.UTF8);
-            var headers = context.Request.Headers;
-            var received = new ReceivedWebhook(
-                context.Request.RawUrl!, headers["webhook-id"]!, headers["webhook-timestamp"]!, headers["webhook-signature"]!, await reader.ReadToEndAsync());
-            await _received.Writer.WriteAsync(received);
-            _ = AnswerAsync(context.Response);
-        }
+        using var reader = new StreamReader(context.Request.InputStream, Encoding.UTF8);
+        var headers = context.Request.Headers;
+        var received = new ReceivedWebhook(
+            context.Request.RawUrl!, headers["webhook-id"]!, headers["webhook-timestamp"]!, headers["webhook-signature"]!, await reader.ReadToEndAsync());
+        await _received.Writer.WriteAsync(received);
+        _ = AnswerAsync(context.Response);
     }
 
     private async Task AnswerAsync(HttpListenerResponse response)

@@ -2,22 +2,14 @@ using System.Globalization;
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
-using Microsoft.Extensions.Time.Testing;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
 /// <summary>What a provider says it used, against what was sent to it and what came.</summary>
-public sealed class ReportedUsageTests : IDisposable
+public sealed class ReportedUsageTests : RouteCases
 {
     private const string Question = """{"model":"one-model","messages":[{"role":"user","content":"Say hello to the world, please."}]}""";
     private static readonly string Words = string.Join(' ', Enumerable.Range(0, 200).Select(i => "word"));
-
-    private readonly FakeTimeProvider _time = SampleCalls.Time();
-    private readonly FakeProviders _providers;
-
-    public ReportedUsageTests() => _providers = new FakeProviders(_time);
-
-    public void Dispose() => _providers.Dispose();
 
     [Theory]
     [InlineData("0", "3")]
@@ -94,16 +86,16 @@ public sealed class ReportedUsageTests : IDisposable
     public async Task A_streamed_tool_call_is_weighed_by_its_arguments_and_not_by_the_chunks_around_them()
     {
         string[] parts = ["{\\\"city\\\":", "\\\"Paris\\\"", "}"];
-        _providers.Host("one", () => FakeProviders.Stream(
+        Providers.Host("one", () => FakeProviders.Stream(
             [
                 """{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"weather","arguments":""}}]}}]}""",
                 .. parts.Select(p => $$$"""{"id":"c","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{{{p}}}"}}]}}]}"""),
                 """{"id":"c","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}""",
                 "[DONE]",
             ]));
-        var call = SampleCalls.Call(SampleStreams.Streaming, null, _time, SampleCalls.Target("one"));
+        var call = Call(SampleStreams.Streaming, One);
 
-        await _providers.Step().RunAsync(call);
+        await Providers.Step().RunAsync(call);
 
         Assert.Equal((UsageSource.Provider, 7), (call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
         Assert.InRange(call.Reply.DeliveredBytes, 20, 40);
@@ -111,10 +103,10 @@ public sealed class ReportedUsageTests : IDisposable
 
     private async Task<Attempt> AskAsync(string question, string answer, string usage)
     {
-        _providers.Host("one", () => FakeProviders.Whole(answer, usage));
-        var call = SampleCalls.Call(question, null, _time, SampleCalls.Target("one"));
+        Providers.Host("one", () => FakeProviders.Whole(answer, usage));
+        var call = Call(question, One);
         call.EstimatedInput = call.Request.EstimateInput();
-        await _providers.Step().RunAsync(call);
+        await Providers.Step().RunAsync(call);
         return Assert.Single(call.Attempts);
     }
 }

@@ -2,39 +2,29 @@ using System.Net;
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
-using Microsoft.Extensions.Time.Testing;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
 /// <summary>When a failed call is made once more, on a clock that the test moves.</summary>
-public sealed class RetryTests : IDisposable
+public sealed class RetryTests : RouteCases
 {
-    private readonly FakeTimeProvider _time = SampleCalls.Time();
-    private readonly FakeProviders _providers;
-    private readonly PricedTarget _one = SampleCalls.Target("one");
-    private readonly PricedTarget _two = SampleCalls.Target("two");
-
-    public RetryTests() => _providers = new FakeProviders(_time);
-
-    public void Dispose() => _providers.Dispose();
-
     [Fact]
     [Trait("Checklist", "COST-09")]
     public async Task A_429_is_retried_after_what_the_provider_asked_and_no_sooner()
     {
         var asked = TimeSpan.FromSeconds(7);
-        _providers.HostInTurn("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: asked), () => FakeProviders.Whole("Hi"));
-        var call = Call(_one);
-        var running = _providers.Step(new RoutingOptions()).RunAsync(call);
+        Providers.HostInTurn("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: asked), () => FakeProviders.Whole("Hi"));
+        var call = Call(One);
+        var running = Providers.Step(new RoutingOptions()).RunAsync(call);
 
-        _time.Advance(asked - TimeSpan.FromMilliseconds(1));
-        Assert.Single(_providers.Log, "call one");
+        Time.Advance(asked - TimeSpan.FromMilliseconds(1));
+        Assert.Single(Providers.Log, "call one");
         await FinishAsync(running, asked);
 
-        Assert.Equal(2, _providers.Log.Count(l => l == "call one"));
+        Assert.Equal(2, Providers.Log.Count(l => l == "call one"));
         Assert.Equal([AttemptOutcome.Failed, AttemptOutcome.Succeeded], call.Attempts.Select(a => a.Outcome));
         // A retry is an attempt like any other: opened on its own, before the call.
-        Assert.Equal(["open one", "call one", "open one", "call one"], _providers.Log);
+        Assert.Equal(["open one", "call one", "open one", "call one"], Providers.Log);
     }
 
     [Theory]
@@ -50,10 +40,10 @@ public sealed class RetryTests : IDisposable
     [Fact]
     public async Task A_request_retries_so_often_and_then_says_the_truth()
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError));
-        var call = Call(_one);
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError));
+        var call = Call(One);
 
-        var failure = await Assert.ThrowsAsync<WireException>(() => FinishAsync(_providers.Step(new RoutingOptions { MaxRetries = 2 }).RunAsync(call), TimeSpan.FromSeconds(30)));
+        var failure = await Assert.ThrowsAsync<WireException>(() => FinishAsync(Providers.Step(new RoutingOptions { MaxRetries = 2 }).RunAsync(call), TimeSpan.FromSeconds(30)));
 
         Assert.Equal((502, "provider_server_error"), (failure.Status, failure.Code));
         Assert.Equal(3, call.Attempts.Count);
@@ -63,11 +53,11 @@ public sealed class RetryTests : IDisposable
     [Fact]
     public async Task Another_target_is_better_than_waiting_and_the_round_begins_again_when_all_have_failed()
     {
-        _providers.HostInTurn("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError), () => FakeProviders.Whole("Hi"));
-        _providers.Host("two", () => FakeProviders.Status(HttpStatusCode.BadGateway));
-        var call = Call(_one, _two);
+        Providers.HostInTurn("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError), () => FakeProviders.Whole("Hi"));
+        Providers.Host("two", () => FakeProviders.Status(HttpStatusCode.BadGateway));
+        var call = Call(One, Two);
 
-        await FinishAsync(_providers.Step(new RoutingOptions()).RunAsync(call), TimeSpan.FromSeconds(1));
+        await FinishAsync(Providers.Step(new RoutingOptions()).RunAsync(call), TimeSpan.FromSeconds(1));
 
         Assert.Equal(["one", "two", "one"], call.Attempts.Select(a => a.Target.Target.Provider));
     }
@@ -75,36 +65,34 @@ public sealed class RetryTests : IDisposable
     [Fact]
     public async Task In_an_outage_retries_are_a_bounded_share_of_the_requests()
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError));
-        var step = _providers.Step(new RoutingOptions { RetryRatio = 0.1, RetryReserve = 3, BreakerMinimumCalls = 10_000 });
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError));
+        var step = Providers.Step(new RoutingOptions { RetryRatio = 0.1, RetryReserve = 3, BreakerMinimumCalls = 10_000 });
         for (var i = 0; i < 100; i++)
-            await Assert.ThrowsAsync<WireException>(() => FinishAsync(step.RunAsync(Call(_one)), TimeSpan.FromSeconds(30)));
+            await Assert.ThrowsAsync<WireException>(() => FinishAsync(step.RunAsync(Call(One)), TimeSpan.FromSeconds(30)));
 
         // 3 saved up, and a tenth for each of the 100.
-        Assert.InRange(_providers.Log.Count(l => l == "call one"), 100 + 10, 100 + 13);
+        Assert.InRange(Providers.Log.Count(l => l == "call one"), 100 + 10, 100 + 13);
     }
 
     [Fact]
     public async Task No_wait_goes_beyond_the_deadline()
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.FromSeconds(20)));
-        var call = Call(_one);
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.FromSeconds(20)));
+        var call = Call(One);
 
-        var failure = await Assert.ThrowsAsync<WireException>(() => FinishAsync(_providers.Step(new RoutingOptions { DeadlineSeconds = 10 }).RunAsync(call), TimeSpan.FromSeconds(1)));
+        var failure = await Assert.ThrowsAsync<WireException>(() => FinishAsync(Providers.Step(new RoutingOptions { DeadlineSeconds = 10 }).RunAsync(call), TimeSpan.FromSeconds(1)));
 
         Assert.Equal((429, "provider_rate_limited"), (failure.Status, failure.Code));
         Assert.InRange(failure.RetryAfter!.Value.TotalSeconds, 18, 20);
         Assert.Single(call.Attempts);
     }
 
-    private ChatCall Call(params PricedTarget[] route) => SampleCalls.Call(null, null, _time, route);
-
     /// <summary>Moves the clock until the run has ended.</summary>
     private async Task<List<ChatEvent>> FinishAsync(Task<List<ChatEvent>> running, TimeSpan step)
     {
         for (var i = 0; i < 200 && !running.IsCompleted; i++)
         {
-            _time.Advance(step);
+            Time.Advance(step);
             for (var yields = 0; yields < 20 && !running.IsCompleted; yields++)
                 await Task.Yield();
         }

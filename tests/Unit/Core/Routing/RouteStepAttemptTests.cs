@@ -1,48 +1,37 @@
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
-using Microsoft.Extensions.Time.Testing;
 using static AiAspire.Unit.CoreTests.Routing.SampleStreams;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
 /// <summary>What an attempt is written down as, and what it costs.</summary>
-public sealed class RouteStepAttemptTests : IDisposable
+public sealed class RouteStepAttemptTests : RouteCases
 {
-    private readonly FakeTimeProvider _time = SampleCalls.Time();
-    private readonly FakeProviders _providers;
     private readonly RouteStep _step;
 
-    public RouteStepAttemptTests()
-    {
-        _providers = new FakeProviders(_time);
-        _step = _providers.Step();
-    }
-
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
-
-    public void Dispose() => _providers.Dispose();
+    public RouteStepAttemptTests() => _step = Providers.Step();
 
     [Fact]
     public async Task An_attempt_is_open_before_its_provider_is_called()
     {
-        _providers.Host("one", () => FakeProviders.Whole("Hi"));
-        var call = Call(route: SampleCalls.Target("one"));
+        Providers.Host("one", () => FakeProviders.Whole("Hi"));
+        var call = Call(One);
 
         await _step.RunAsync(call);
 
-        Assert.Equal(["open one", "call one"], _providers.Log);
-        Assert.Contains("\"max_completion_tokens\":256", _providers.Bodies[0], StringComparison.Ordinal);
+        Assert.Equal(["open one", "call one"], Providers.Log);
+        Assert.Contains("\"max_completion_tokens\":256", Providers.Bodies[0], StringComparison.Ordinal);
     }
 
     [Fact]
     [Trait("Checklist", "PROV-09")]
     public async Task An_attempt_is_charged_by_the_price_in_force_as_it_starts()
     {
-        _providers.Host("one", () => FakeProviders.Whole("Hi"));
+        Providers.Host("one", () => FakeProviders.Whole("Hi"));
         var newer = SampleCalls.Price("one", 7, 70);
-        _providers.Prices.Hold([newer]);
-        var call = Call(route: SampleCalls.Target("one", 1, 1));
+        Providers.Prices.Hold([newer]);
+        var call = Call(SampleCalls.Target("one", 1, 1));
 
         await _step.RunAsync(call);
 
@@ -52,25 +41,25 @@ public sealed class RouteStepAttemptTests : IDisposable
     [Fact]
     public async Task What_cannot_be_written_down_is_not_called()
     {
-        _providers.OpeningFails = new Npgsql.NpgsqlException("gone");
-        var call = Call(route: SampleCalls.Target("one"));
+        Providers.OpeningFails = new Npgsql.NpgsqlException("gone");
+        var call = Call(One);
 
         await Assert.ThrowsAsync<Npgsql.NpgsqlException>(() => _step.RunAsync(call));
 
-        Assert.Equal(["open one"], _providers.Log);
+        Assert.Equal(["open one"], Providers.Log);
         Assert.Empty(call.Attempts);
     }
 
     [Fact]
     public async Task Silence_is_a_504_and_its_input_is_counted_as_an_estimate()
     {
-        _providers.Host("one", async (_, token) =>
+        Providers.Host("one", async (_, token) =>
         {
-            _time.Advance(TimeSpan.FromSeconds(5));
+            Time.Advance(TimeSpan.FromSeconds(5));
             await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, token);
             throw new InvalidOperationException();
         });
-        var call = Call(route: SampleCalls.Target("one", firstTokenSeconds: 5));
+        var call = Call(SampleCalls.Target("one", firstTokenSeconds: 5));
 
         var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call));
 
@@ -83,8 +72,8 @@ public sealed class RouteStepAttemptTests : IDisposable
     [Fact]
     public async Task Who_stops_reading_pays_for_what_was_delivered()
     {
-        _providers.Host("one", () => FakeProviders.Stream(Opening, Hello, Stop, Usage, "[DONE]")).Host("two", () => FakeProviders.Whole("Hi"));
-        var call = Call(Streaming, [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", () => FakeProviders.Stream(Opening, Hello, Stop, Usage, "[DONE]")).Host("two", () => FakeProviders.Whole("Hi"));
+        var call = Call(Streaming, [One, Two]);
 
         await foreach (var item in _step.EventsAsync(call, Cancellation))
         {
@@ -96,14 +85,14 @@ public sealed class RouteStepAttemptTests : IDisposable
         Assert.Equal((AttemptOutcome.Aborted, UsageSource.Delivered), (attempt.Outcome, attempt.UsageSource));
         Assert.True(attempt.Usage is { Input: > 5, Output: 2 }, attempt.Usage.ToString());
         Assert.True(attempt.Cost > 0);
-        Assert.Equal(["open one", "call one"], _providers.Log);
+        Assert.Equal(["open one", "call one"], Providers.Log);
     }
 
     [Fact]
     public async Task Who_leaves_while_the_provider_is_silent_is_aborted_and_nobody_else_is_called()
     {
-        _providers.Host("one", () => FakeProviders.Stream(new StallingStream(FakeProviders.Sse(Opening, Hello))));
-        var call = Call(Streaming, [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", () => FakeProviders.Stream(new StallingStream(FakeProviders.Sse(Opening, Hello))));
+        var call = Call(Streaming, [One, Two]);
         using var leaving = new CancellationTokenSource();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
@@ -122,8 +111,8 @@ public sealed class RouteStepAttemptTests : IDisposable
     [Fact]
     public async Task A_fault_of_our_own_is_not_charged_as_a_callers_leaving()
     {
-        _providers.Host("one", (_, _) => throw new InvalidCastException("a bug"));
-        var call = Call(route: [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", (_, _) => throw new InvalidCastException("a bug"));
+        var call = Call(One, Two);
 
         await Assert.ThrowsAsync<InvalidCastException>(() => _step.RunAsync(call));
 
@@ -133,8 +122,8 @@ public sealed class RouteStepAttemptTests : IDisposable
     [Fact]
     public async Task Content_parts_that_nobody_knows_do_not_break_the_count()
     {
-        _providers.Host("one", () => FakeProviders.Stream(Opening, Hello));
-        var call = Call("""{"model":"m","stream":true,"messages":[{"role":"user","content":["bare",{"type":"text","text":null}]}]}""", [SampleCalls.Target("one")]);
+        Providers.Host("one", () => FakeProviders.Stream(Opening, Hello));
+        var call = Call("""{"model":"m","stream":true,"messages":[{"role":"user","content":["bare",{"type":"text","text":null}]}]}""", [One]);
 
         Assert.Equal("provider_cut", (await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call))).Code);
         Assert.Equal(UsageSource.Delivered, call.Attempts[0].UsageSource);
@@ -143,18 +132,16 @@ public sealed class RouteStepAttemptTests : IDisposable
     [Fact]
     public async Task The_first_tokens_time_is_of_the_first_content()
     {
-        _providers.Host("one", () =>
+        Providers.Host("one", () =>
         {
-            _time.Advance(TimeSpan.FromMilliseconds(250));
+            Time.Advance(TimeSpan.FromMilliseconds(250));
             return FakeProviders.Stream(Opening, Hello, Usage, "[DONE]");
         });
-        var call = Call(Streaming, [SampleCalls.Target("one")]);
+        var call = Call(Streaming, [One]);
 
         await _step.RunAsync(call);
 
         Assert.Equal(TimeSpan.FromMilliseconds(250), call.Attempts[0].FirstToken);
         Assert.Equal(SampleCalls.Now + TimeSpan.FromMinutes(15), call.Attempts[0].LeaseUntil);
     }
-
-    private ChatCall Call(string? json = null, params PricedTarget[] route) => SampleCalls.Call(json, null, _time, route);
 }

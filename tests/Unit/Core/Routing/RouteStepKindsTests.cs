@@ -2,46 +2,37 @@ using System.Net;
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
-using Microsoft.Extensions.Time.Testing;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
 /// <summary>Embeddings and moderations at the end of the pipeline.</summary>
-public sealed class RouteStepKindsTests : IDisposable
+public sealed class RouteStepKindsTests : RouteCases
 {
     private const string TwoVectors =
         """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.1,-2e-3]},{"object":"embedding","index":1,"embedding":"AACAPw=="}],"model":"v","usage":{"prompt_tokens":7,"total_tokens":7}}""";
 
     private const string Verdict = """{"id":"modr-1","model":"v","results":[{"flagged":false,"categories":{},"category_scores":{}}]}""";
 
-    private readonly FakeTimeProvider _time = SampleCalls.Time();
-    private readonly FakeProviders _providers;
     private readonly RouteStep _step;
 
-    public RouteStepKindsTests()
-    {
-        _providers = new FakeProviders(_time);
-        _step = _providers.Step();
-    }
-
-    public void Dispose() => _providers.Dispose();
+    public RouteStepKindsTests() => _step = Providers.Step();
 
     [Fact]
     public async Task Embeddings_arrive_as_they_came_with_the_providers_usage()
     {
         var path = "";
-        _providers.Host("one", (request, _) =>
+        Providers.Host("one", (request, _) =>
         {
             path = request.RequestUri!.AbsolutePath;
             return Task.FromResult(FakeProviders.Status(HttpStatusCode.OK, TwoVectors));
         });
-        var call = Embed(SampleCalls.Target("one"));
+        var call = Embed(One);
 
         var reply = Assert.Single(await _step.RunAsync(call));
 
         Assert.Equal(TwoVectors, System.Text.Encoding.UTF8.GetString(reply.Json.Span));
         Assert.Equal("/v1/embeddings", path);
-        Assert.Equal("""{"model":"one-model","input":["one text","another"]}""", Assert.Single(_providers.Bodies));
+        Assert.Equal("""{"model":"one-model","input":["one text","another"]}""", Assert.Single(Providers.Bodies));
         Assert.Equal((AttemptOutcome.Succeeded, new TokenUsage(7, 0, 0, 0, 0), UsageSource.Provider), (call.Attempts[0].Outcome, call.Attempts[0].Usage, call.Attempts[0].UsageSource));
     }
 
@@ -52,8 +43,8 @@ public sealed class RouteStepKindsTests : IDisposable
     [InlineData("not json")]
     public async Task What_is_not_a_vector_for_each_text_is_another_targets_turn(string broken)
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, broken)).Host("two", () => FakeProviders.Status(HttpStatusCode.OK, TwoVectors));
-        var call = Embed(SampleCalls.Target("one"), SampleCalls.Target("two"));
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, broken)).Host("two", () => FakeProviders.Status(HttpStatusCode.OK, TwoVectors));
+        var call = Embed(One, Two);
 
         await _step.RunAsync(call);
 
@@ -64,8 +55,8 @@ public sealed class RouteStepKindsTests : IDisposable
     [Fact]
     public async Task Without_a_report_what_was_asked_is_counted_and_no_output()
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, """{"data":[{"embedding":[1]},{"embedding":[2]}]}"""));
-        var call = Embed(SampleCalls.Target("one"));
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, """{"data":[{"embedding":[1]},{"embedding":[2]}]}"""));
+        var call = Embed(One);
 
         await _step.RunAsync(call);
 
@@ -78,9 +69,9 @@ public sealed class RouteStepKindsTests : IDisposable
     [InlineData("""{"results":[]}""", "provider_malformed")]
     public async Task For_parts_any_number_of_verdicts_will_do_but_none(string reply, string? error)
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, reply));
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, reply));
         using var request = SampleCalls.Moderation("""{"model":"m","input":[{"type":"text","text":"x"},{"type":"text","text":"y"}]}""");
-        var call = SampleCalls.CallOf(request, null, _time, "moderations", SampleCalls.Target("one", 0, 0));
+        var call = SampleCalls.CallOf(request, null, Time, "moderations", SampleCalls.Target("one", 0, 0));
 
         var failure = await Record.ExceptionAsync(() => _step.RunAsync(call));
 
@@ -92,8 +83,8 @@ public sealed class RouteStepKindsTests : IDisposable
     [InlineData(1, 2, UsageSource.Delivered)] // A moderation model that costs is charged by our count, never served at $0.
     public async Task A_moderation_has_no_usage_of_its_own(double price, long tokens, UsageSource source)
     {
-        _providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, Verdict));
-        var call = SampleCalls.CallOf(SampleCalls.Moderation("""{"model":"m","input":"hello world"}"""), null, _time, "moderations", SampleCalls.Target("one", (decimal)price, 0));
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.OK, Verdict));
+        var call = SampleCalls.CallOf(SampleCalls.Moderation("""{"model":"m","input":"hello world"}"""), null, Time, "moderations", SampleCalls.Target("one", (decimal)price, 0));
 
         await _step.RunAsync(call);
 
@@ -102,5 +93,5 @@ public sealed class RouteStepKindsTests : IDisposable
     }
 
     private ChatCall Embed(params PricedTarget[] route)
-        => SampleCalls.CallOf(SampleCalls.Embedding("""{"model":"m","input":["one text","another"]}"""), null, _time, "embeddings", route);
+        => SampleCalls.CallOf(SampleCalls.Embedding("""{"model":"m","input":["one text","another"]}"""), null, Time, "embeddings", route);
 }

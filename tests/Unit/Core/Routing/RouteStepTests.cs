@@ -3,27 +3,16 @@ using System.Text;
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
-using Microsoft.Extensions.Time.Testing;
 using static AiAspire.Unit.CoreTests.Routing.SampleStreams;
 
 namespace AiAspire.Unit.CoreTests.Routing;
 
 /// <summary>Which target is asked next, and what the caller is told when there is none.</summary>
-public sealed class RouteStepTests : IDisposable
+public sealed class RouteStepTests : RouteCases
 {
-    private readonly FakeTimeProvider _time = SampleCalls.Time();
-    private readonly FakeProviders _providers;
     private readonly RouteStep _step;
 
-    public RouteStepTests()
-    {
-        _providers = new FakeProviders(_time);
-        _step = _providers.Step();
-    }
-
-    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
-
-    public void Dispose() => _providers.Dispose();
+    public RouteStepTests() => _step = Providers.Step();
 
     [Theory]
     [InlineData(429)]
@@ -36,13 +25,13 @@ public sealed class RouteStepTests : IDisposable
     [Trait("Checklist", "PROV-03")]
     public async Task A_failure_before_the_first_content_moves_to_the_next_target(int status)
     {
-        _providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status)).Host("two", () => FakeProviders.Whole("Hi"));
-        var call = Call(route: [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status)).Host("two", () => FakeProviders.Whole("Hi"));
+        var call = Call(One, Two);
 
         var events = await _step.RunAsync(call);
 
         Assert.Contains("Hi", Encoding.UTF8.GetString(Assert.Single(events).Json.Span), StringComparison.Ordinal);
-        Assert.Equal(["open one", "call one", "open two", "call two"], _providers.Log);
+        Assert.Equal(["open one", "call one", "open two", "call two"], Providers.Log);
         Assert.Equal([AttemptOutcome.Failed, AttemptOutcome.Succeeded], call.Attempts.Select(a => a.Outcome));
         Assert.Equal([1, 2], call.Attempts.Select(a => a.Number));
         // An error status costs nothing.
@@ -60,10 +49,10 @@ public sealed class RouteStepTests : IDisposable
     [Trait("Checklist", "PROV-03")]
     public async Task A_stream_that_breaks_before_its_first_content_is_replaced_whole(string what, string stream)
     {
-        _providers
+        Providers
             .Host("one", () => FakeProviders.Stream(new MemoryStream(Encoding.UTF8.GetBytes(stream))))
             .Host("two", () => FakeProviders.Stream(Opening, Hello, Stop, Usage, "[DONE]"));
-        var call = Call(Streaming, [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        var call = Call(Streaming, [One, Two]);
 
         var events = await _step.RunAsync(call);
 
@@ -85,8 +74,8 @@ public sealed class RouteStepTests : IDisposable
             "malformed" => [Opening, Hello, "{\"choices\":[{"],
             _ => [Opening, Hello, """{"error":{"message":"m","type":"t","param":null,"code":null}}"""],
         };
-        _providers.Host("one", () => FakeProviders.Stream(events)).Host("two", () => FakeProviders.Stream(Opening, Hello, Usage, "[DONE]"));
-        var call = Call(Streaming, [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", () => FakeProviders.Stream(events)).Host("two", () => FakeProviders.Stream(Opening, Hello, Usage, "[DONE]"));
+        var call = Call(Streaming, [One, Two]);
         var seen = new List<string>();
 
         var failure = await Assert.ThrowsAsync<WireException>(async () =>
@@ -98,7 +87,7 @@ public sealed class RouteStepTests : IDisposable
         Assert.Equal([Opening, Hello], seen);
         Assert.Equal((502, code), (failure.Status, failure.Code));
         Assert.Equal(fault == "error", !failure.UpstreamBody.IsEmpty);
-        Assert.Equal(["open one", "call one"], _providers.Log);
+        Assert.Equal(["open one", "call one"], Providers.Log);
         var attempt = Assert.Single(call.Attempts);
         Assert.Equal((AttemptOutcome.Failed, UsageSource.Delivered), (attempt.Outcome, attempt.UsageSource));
         Assert.True(attempt.Usage is { Input: > 5, Output: 2 }, attempt.Usage.ToString());
@@ -111,14 +100,14 @@ public sealed class RouteStepTests : IDisposable
     public async Task The_callers_fault_is_told_and_never_tried_elsewhere(int status)
     {
         const string body = """{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}""";
-        _providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status, body)).Host("two", () => FakeProviders.Whole("Hi"));
-        var call = Call(route: [SampleCalls.Target("one"), SampleCalls.Target("two")]);
+        Providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status, body)).Host("two", () => FakeProviders.Whole("Hi"));
+        var call = Call(One, Two);
 
         var refusal = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call));
 
         Assert.Equal((status, "provider_refused", false), (refusal.Status, refusal.Code, refusal.ShouldRetry));
         Assert.Equal(body, Encoding.UTF8.GetString(refusal.UpstreamBody.Span));
-        Assert.Equal(["open one", "call one"], _providers.Log);
+        Assert.Equal(["open one", "call one"], Providers.Log);
         Assert.Equal((AttemptOutcome.Refused, 0m), (call.Attempts[0].Outcome, call.Attempts[0].Cost));
     }
 
@@ -133,11 +122,11 @@ public sealed class RouteStepTests : IDisposable
     [InlineData(404, 502, "provider_model_unavailable", null)]
     public async Task When_the_last_target_fails_its_status_decides(int status, int expected, string code, int? retryAfterSeconds)
     {
-        _providers
+        Providers
             .Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError))
             .Host("two", () => FakeProviders.Status((HttpStatusCode)status, "{\"error\":{\"message\":\"secret of ours\"}}", TimeSpan.FromSeconds(7)));
 
-        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(route: [SampleCalls.Target("one"), SampleCalls.Target("two")])));
+        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(One, Two)));
 
         Assert.Equal((expected, code), (failure.Status, failure.Code));
         Assert.Equal(retryAfterSeconds is { } s ? TimeSpan.FromSeconds(s) : null, failure.RetryAfter);
@@ -150,9 +139,9 @@ public sealed class RouteStepTests : IDisposable
     [InlineData(503)]
     public async Task Without_the_providers_word_the_caller_still_gets_a_time_to_come_back(int status)
     {
-        _providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status));
+        Providers.Host("one", () => FakeProviders.Status((HttpStatusCode)status));
 
-        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(route: SampleCalls.Target("one"))));
+        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(One)));
 
         Assert.Equal(TimeSpan.FromSeconds(1), failure.RetryAfter);
     }
@@ -160,9 +149,9 @@ public sealed class RouteStepTests : IDisposable
     [Fact]
     public async Task A_refused_connection_is_a_502()
     {
-        _providers.Host("one", (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError));
+        Providers.Host("one", (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError));
 
-        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(route: SampleCalls.Target("one"))));
+        var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(Call(One)));
 
         Assert.Equal((502, "provider_connection_failed"), (failure.Status, failure.Code));
     }
@@ -178,6 +167,4 @@ public sealed class RouteStepTests : IDisposable
         Assert.Equal((400, "provider_refused"), (refusal.Status, refusal.Code));
         Assert.Equal((AttemptOutcome.Refused, 0m), (call.Attempts[0].Outcome, call.Attempts[0].Cost));
     }
-
-    private ChatCall Call(string? json = null, params PricedTarget[] route) => SampleCalls.Call(json, null, _time, route);
 }

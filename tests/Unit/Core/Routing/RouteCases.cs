@@ -1,0 +1,34 @@
+using AiAspire.Core.Models;
+using AiAspire.Core.Routing;
+using AiAspire.Core.Wire;
+using Microsoft.Extensions.Time.Testing;
+
+namespace AiAspire.Unit.CoreTests.Routing;
+
+/// <summary>Calls through the last step of the pipeline, to providers that answer as they are told, on a clock that the test moves.</summary>
+public abstract class RouteCases : IDisposable
+{
+    private readonly FakeProviders _providers;
+
+    protected RouteCases() => _providers = new FakeProviders(Time);
+
+    protected static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    protected FakeTimeProvider Time { get; } = SampleCalls.Time();
+
+    protected PricedTarget One { get; } = SampleCalls.Target("one");
+
+    protected PricedTarget Two { get; } = SampleCalls.Target("two");
+
+    private protected FakeProviders Providers => _providers;
+
+    public void Dispose()
+    {
+        _providers.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    protected ChatCall Call(params PricedTarget[] route) => SampleCalls.Call(null, null, Time, route);
+
+    protected ChatCall Call(string json, params PricedTarget[] route) => SampleCalls.Call(json, null, Time, route);
+}
