@@ -72,6 +72,8 @@ builder.Services.ConfigureHttpJsonOptions(json =>
 builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
 
 var app = builder.Build();
+if (!app.HasUsableSettings())
+    return 1;
 app.UseEdge();
 app.UseMiddleware<LoginAudit>();
 app.UseAuthentication();
@@ -114,7 +116,5 @@ admin.MapNotifications();
 admin.MapOnCall();
 admin.MapSchedules();
 
-if (!app.HasUsableSettings())
-    return 1;
 app.Run();
 return 0;

@@ -13,9 +13,9 @@ builder.AddServiceDefaults();
 builder.Services.AddEvaluationService();
 
 var app = builder.Build();
-app.MapDefaultEndpoints();
-app.MapEvaluations();
 if (!app.HasUsableSettings())
     return 1;
+app.MapDefaultEndpoints();
+app.MapEvaluations();
 await app.RunAsync();
 return 0;

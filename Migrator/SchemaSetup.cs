@@ -13,11 +13,11 @@ internal sealed partial class SchemaSetup(TimeProvider time, ILogger<SchemaSetup
     private const long MigrationLock = 0x4149_4153;
 
     /// <summary>
-    /// What the functions do, by subject, those that the others call first; <c>security.sql</c>, run after them, says who may call them and
+    /// What the functions do, by subject, those that the others call first, after those of earlier versions are gone; <c>security.sql</c>, run after them, says who may call them and
     /// whose rights they have.
     /// </summary>
     private static readonly string[] FunctionFiles =
-        ["scope.sql", "ids.sql", "jobs.sql", "ledger.sql", "usage.sql", "tenancy.sql", "audit.sql", "notifications.sql", "retention.sql", "idempotency.sql"];
+        ["stale.sql", "partitions.sql", "scope.sql", "ids.sql", "jobs.sql", "ledger.sql", "usage.sql", "tenancy.sql", "audit.sql", "notifications.sql", "retention.sql", "idempotency.sql"];
 
     public async Task RunAsync(string contentConnection, string keyStoreConnection, DatabaseOptions options, CancellationToken cancellationToken)
     {

@@ -8,8 +8,10 @@ namespace AiAspire.ServiceDefaults;
 public static class SettingsExtensions
 {
     /// <summary>Looks at every validated option before anything starts.</summary>
-    /// <returns>False after it has said on standard error what is wrong: the process should end.</returns>
-    public static bool HasUsableSettings(this IHost host)
+    /// <param name="host">The host.</param>
+    /// <param name="errors">Where to say what is wrong; null: standard error.</param>
+    /// <returns>False after it has said so: the process should end.</returns>
+    public static bool HasUsableSettings(this IHost host, TextWriter? errors = null)
     {
         ArgumentNullException.ThrowIfNull(host);
         try
@@ -19,12 +21,12 @@ public static class SettingsExtensions
         }
         catch (Exception e) when (FaultsIn(e) is { Count: > 0 } faults)
         {
-            Console.Error.WriteLine($"The settings are not usable:\n  {string.Join("\n  ", faults)}");
+            (errors ?? Console.Error).WriteLine($"The settings are not usable:\n  {string.Join("\n  ", faults)}");
             return false;
         }
     }
 
-    /// <summary>Binding tells of an unknown key with an <see cref="InvalidOperationException"/>; several options at once come together in one exception.</summary>
+    // Binding tells of an unknown key with an InvalidOperationException; several options at fault come together in one exception.
     private static List<string> FaultsIn(Exception exception) => exception switch
     {
         AggregateException all => [.. all.InnerExceptions.SelectMany(FaultsIn)],

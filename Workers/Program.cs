@@ -29,8 +29,8 @@ builder.Services.AddHostedService<NotificationRunner>();
 builder.AddSchedules();
 
 var app = builder.Build();
-app.MapDefaultEndpoints();
 if (!app.HasUsableSettings())
     return 1;
+app.MapDefaultEndpoints();
 app.Run();
 return 0;

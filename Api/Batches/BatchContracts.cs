@@ -11,6 +11,7 @@ public sealed record CreateBatchRequest(
     [property: Description("`/v1/chat/completions`, `/v1/embeddings` or `/v1/moderations`: the `url` of every line.")] string? Endpoint,
     [property: Description("`24h`.")] string? CompletionWindow,
     [property: Description("Up to 16 texts of yours: names of up to 64 characters, values of up to 512.")] Dictionary<string, string>? Metadata = null,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     [property: Description("How long the output and error files are kept; left out: 30 days, or as long as your tenant keeps conversations.")] OutputExpiresAfter? OutputExpiresAfter = null);
 
 [JsonUnmappedMemberHandling(JsonUnmappedMemberHandling.Disallow)]

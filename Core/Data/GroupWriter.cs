@@ -59,7 +59,7 @@ public sealed class GroupWriter<T>(int maxBatch, int maxWriters, Func<IReadOnlyL
         {
             await write(Array.ConvertAll(batch, static w => w.Item));
         }
-        catch (PostgresException e) when (batch.Length > 1 && !e.IsTransient)
+        catch (Exception e) when (batch.Length > 1 && e is not NpgsqlException { IsTransient: true })
         {
             // One of them cannot be written: the others must not suffer for it.
             foreach (var waiting in batch)

@@ -9,7 +9,7 @@ namespace AiAspire.Core.Ledger;
 /// </summary>
 public sealed class LedgerRole
 {
-    private const int MaxBatch = 500;
+    private const int MaxBatch = 250;
 
     /// <summary>More at the same time would share fewer commits.</summary>
     private const int MaxWriters = 1;

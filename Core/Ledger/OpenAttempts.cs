@@ -27,6 +27,7 @@ public sealed class OpenAttempts : IOpenAttempts
         SELECT t, a, r, u, n, f, tier, p, m, um, price, 'Open', i, o, opened, lease, 0, 0, 0, 0, 0, 0
         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
             AS rows(t, a, r, u, n, f, tier, p, m, um, price, i, o, opened, lease)
+        ON CONFLICT DO NOTHING
         """;
 
     private readonly Func<Row, Task> _write;
@@ -39,7 +40,19 @@ public sealed class OpenAttempts : IOpenAttempts
 
     public TimeSpan Lease { get; }
 
-    public Task OpenAsync(ChatCall call, Attempt attempt) => _write(new Row(call, attempt));
+    public async Task OpenAsync(ChatCall call, Attempt attempt)
+    {
+        var row = new Row(call, attempt);
+        try
+        {
+            await _write(row);
+        }
+        catch (NpgsqlException e) when (e.IsTransient)
+        {
+            // Once more: it may have failed for another's sake whose commit it shared, or be committed and the answer lost; then nothing is written.
+            await _write(row);
+        }
+    }
 
     private static NpgsqlBatchCommand Insert(IReadOnlyList<Row> rows) => new(InsertSql)
     {

@@ -29,12 +29,16 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
 {
     internal const string Mark = "aia:lim:generation";
     private const string BuildingLock = "aia:lim:building";
+    private const int MaxTries = 5;
     private static readonly TimeSpan BuildTime = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan WaitStep = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Afterlife = TimeSpan.FromHours(1);
 
-    /// <summary>Longer than a settlement takes to commit, one that waits out a restart of the database included: 15 s of tries, and 10 s of the last.</summary>
-    private static readonly TimeSpan SecondLook = TimeSpan.FromSeconds(30);
+    /// <summary>
+    /// Longer than a settlement takes to commit, one that waits out a restart of the database included: 15 s of tries, and the last may wait for a commit
+    /// before its own, each 10 s and what cancelling takes.
+    /// </summary>
+    private static readonly TimeSpan SecondLook = TimeSpan.FromSeconds(60);
 
     private readonly Channel<(long Generation, Dictionary<string, LedgerCounter> Counted)> _built = Channel.CreateUnbounded<(long, Dictionary<string, LedgerCounter>)>();
     private readonly SemaphoreSlim _renewing = new(1, 1);
@@ -44,7 +48,7 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
     public static bool Counts(long generation, DateTimeOffset endedAt) => endedAt.UtcTicks / TimeSpan.TicksPerMicrosecond < MadeAt(generation).UtcTicks / TimeSpan.TicksPerMicrosecond;
 
     /// <summary>When a generation was built: what ended before is in it.</summary>
-    private static DateTimeOffset MadeAt(long generation) => DateTimeOffset.FromUnixTimeMilliseconds(generation);
+    public static DateTimeOffset MadeAt(long generation) => DateTimeOffset.FromUnixTimeMilliseconds(generation);
 
     internal static string Key(long generation, string key) => string.Create(CultureInfo.InvariantCulture, $"aia:lim:{generation}:{key}");
 
@@ -72,11 +76,28 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
         }
     }
 
-    /// <summary>Gives the counters up: they are behind the ledger, because settlements could not reach them.</summary>
-    public Task DropAsync(CancellationToken cancellationToken) => ReplaceAsync(unlessDone: true, cancellationToken);
+    /// <summary>
+    /// Gives up counters that are behind the ledger, because something did not reach them or the ledger was changed past them. Whichever generation this
+    /// process last heard of: if another replica has built one since then, that will do.
+    /// </summary>
+    /// <param name="missedAt">When they last missed something.</param>
+    /// <param name="cancellationToken">Cancels.</param>
+    public async Task RenewAsync(DateTimeOffset missedAt, CancellationToken cancellationToken)
+    {
+        var database = redis.GetDatabase();
+        var heard = Interlocked.Read(ref _current);
+        // Somebody may have been building one since before then, or by a clock that is behind.
+        for (var attempt = 1; attempt <= MaxTries; attempt++)
+        {
+            if ((long?)await database.StringGetAsync(Mark) is { } found && !Counts(found, missedAt))
+                await database.KeyDeleteAsync(Mark);
+            heard = await AfterAsync(heard, cancellationToken);
+            if (Counts(heard, missedAt))
+                return;
+        }
 
-    /// <summary>Builds the counters anew whichever generation is in force, and whichever this process last heard of: the ledger was changed past them.</summary>
-    public Task RenewAsync(CancellationToken cancellationToken) => ReplaceAsync(unlessDone: false, cancellationToken);
+        throw new TimeoutException("The limits' counters are built again and again, and are still older than what they missed.");
+    }
 
     /// <summary>So that no first call waits for it.</summary>
     public override async Task StartAsync(CancellationToken cancellationToken)
@@ -119,18 +140,8 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
                 late[key] = now with { Amount = now.Amount - counted1.Amount };
         }
 
-        await AddAsync(generation, late.Where(c => c.Value.Amount != 0));
-    }
-
-    /// <param name="unlessDone">Not when another replica has done so already.</param>
-    /// <param name="cancellationToken">Cancels.</param>
-    private async Task ReplaceAsync(bool unlessDone, CancellationToken cancellationToken)
-    {
-        var heard = Interlocked.Read(ref _current);
-        var database = redis.GetDatabase();
-        if (!unlessDone || await database.StringGetAsync(Mark) == heard)
-            await database.KeyDeleteAsync(Mark);
-        await AfterAsync(heard, cancellationToken);
+        // What became less was booked anew since, and whoever did so sees to the counters.
+        await AddAsync(generation, late.Where(c => c.Value.Amount > 0));
     }
 
     private async Task<long> FindOrBuildAsync(CancellationToken cancellationToken)
@@ -162,7 +173,8 @@ public sealed partial class CounterGenerations(IConnectionMultiplexer redis, ILe
 
     private async Task<long> BuildAsync(IDatabase database, CancellationToken cancellationToken)
     {
-        var generation = time.GetUtcNow().ToUnixTimeMilliseconds();
+        // The next millisecond, so that it counts whatever has ended until now.
+        var generation = time.GetUtcNow().ToUnixTimeMilliseconds() + 1;
         var counted = await ledger.SumAsync(MadeAt(generation), cancellationToken);
         await AddAsync(generation, counted);
         await database.StringSetAsync(Mark, generation);

@@ -32,7 +32,8 @@ public readonly record struct CallUse(long Tokens, long Charged, long Provider)
 /// <summary>What a reservation got.</summary>
 /// <param name="GrantedOutput">Output tokens reserved over all choices; at most what was wished.</param>
 /// <param name="Tightest">The window of tokens with the least left, and what is left of it; null without such windows.</param>
-public sealed record Reservation(long GrantedOutput, (LimitWindow Window, long Remaining)? Tightest);
+/// <param name="CountedFrom">When the counters were built that it is in: a call that ended earlier is theirs from the ledger. Later than now by a clock that is behind.</param>
+public sealed record Reservation(long GrantedOutput, (LimitWindow Window, long Remaining)? Tightest, DateTimeOffset CountedFrom = default);
 
 /// <summary>A window had too little left.</summary>
 /// <param name="Window">The window.</param>
@@ -73,7 +74,7 @@ public sealed class LimitCounters(IConnectionMultiplexer redis, CounterGeneratio
             var result = (long[])(await redis.GetDatabase().ScriptEvaluateAsync(ReserveScript, Keys(generation, requestId, windows), arguments))!;
             switch (result[0])
             {
-                case 1: return (new Reservation(result[1], result[2] == 0 ? null : (windows[(int)result[2] - 1], result[3])), null);
+                case 1: return (new Reservation(result[1], result[2] == 0 ? null : (windows[(int)result[2] - 1], result[3]), CounterGenerations.MadeAt(generation)), null);
                 case 0: return (null, new LimitRefusal(windows[(int)result[1] - 1], result[2]));
                 default: generation = await generations.AfterAsync(generation, cancellationToken); break;
             }

@@ -20,13 +20,16 @@ public sealed partial class LimitGuard
     private readonly CounterGenerations _generations;
     private readonly LocalCounters? _local;
     private readonly ILogger<LimitGuard> _logger;
+    private readonly TimeProvider _time;
     private int _away;
-    private int _behind;
+
+    // When the counters last missed something that the ledger has or will have, in ticks; 0: nothing is missing.
+    private long _missed;
 
     public LimitGuard(
         LimitCounters counters, CounterGenerations generations, IOptions<LimitsOptions> options, IMeterFactory meters, TimeProvider time, ILogger<LimitGuard> logger)
     {
-        (_counters, _generations, _logger) = (counters, generations, logger);
+        (_counters, _generations, _time, _logger) = (counters, generations, time, logger);
         _local = options.Value.WithoutCounters == WithoutCounters.LocalShare ? new LocalCounters(options.Value.LocalSharePercent, time) : null;
         meters.Create(MeterName).CreateObservableGauge(
             "limits.degraded", () => Volatile.Read(ref _away), description: "1 while the limits' counters cannot be reached, else 0.");
@@ -52,7 +55,7 @@ public sealed partial class LimitGuard
                 LogAway(_logger, _local is null ? "calls with a limit are refused" : "this process counts its own share", e);
             if (_local is null)
                 throw new CountersAwayException(e);
-            Volatile.Write(ref _behind, 1);
+            Missed();
             return _local.Reserve(requestId, windows, demand);
         }
     }
@@ -63,7 +66,11 @@ public sealed partial class LimitGuard
         Guid requestId, IReadOnlyList<LimitWindow> windows, CallDemand demand, CallUse used, DateTimeOffset endedAt)
     {
         if (_local?.Settle(requestId, windows, demand, used) == true)
+        {
+            Missed();
             return [];
+        }
+
         try
         {
             return await _counters.SettleAsync(requestId, windows, used, endedAt, CancellationToken.None);
@@ -80,7 +87,7 @@ public sealed partial class LimitGuard
     {
         try
         {
-            await _generations.RenewAsync(CancellationToken.None);
+            await _generations.RenewAsync(_time.GetUtcNow(), CancellationToken.None);
         }
         catch (Exception e)
         {
@@ -91,16 +98,18 @@ public sealed partial class LimitGuard
     /// <summary>Has the counters built anew when they missed something that the ledger has.</summary>
     public async Task CatchUpAsync(CancellationToken cancellationToken)
     {
-        if (Volatile.Read(ref _behind) == 0)
+        var missed = Interlocked.Read(ref _missed);
+        if (missed == 0)
             return;
-        await _generations.DropAsync(cancellationToken);
-        Volatile.Write(ref _behind, 0);
+        await _generations.RenewAsync(new DateTimeOffset(missed, TimeSpan.Zero), cancellationToken);
+        // Unless they have missed more meanwhile.
+        Interlocked.CompareExchange(ref _missed, 0, missed);
     }
 
     /// <summary>The counters have missed something that the ledger has: they are built anew before the next reservation.</summary>
     public void FallBehind(Guid requestId, Exception exception)
     {
-        Volatile.Write(ref _behind, 1);
+        Missed();
         LogBehind(_logger, requestId, exception);
     }
 
@@ -116,6 +125,8 @@ public sealed partial class LimitGuard
             LogNotFreed(_logger, requestId, e);
         }
     }
+
+    private void Missed() => Interlocked.Exchange(ref _missed, _time.GetUtcNow().UtcTicks);
 
     // A frozen Redis answers with a time-out; without a database there is no rebuilding.
     private static bool IsAway(Exception e) => e is RedisException or TimeoutException or ObjectDisposedException or Npgsql.NpgsqlException;

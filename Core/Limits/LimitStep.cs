@@ -18,7 +18,7 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         var free = IsFree(call);
         var windows = LimitWindows.For(call.Caller, call.Feature, await budgets.OfAsync(call.Caller.TenantId, cancellationToken), call.StartedAt, free);
         var demand = Demand(call);
-        await ReserveAsync(call, windows, demand, cancellationToken);
+        var reservation = await ReserveAsync(call, windows, demand, cancellationToken);
         try
         {
             await foreach (var reply in next(call, cancellationToken))
@@ -26,7 +26,7 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         }
         finally
         {
-            call.EndedAt ??= time.GetUtcNow();
+            call.EndedAt ??= Latest(time.GetUtcNow(), reservation.CountedFrom);
             // Not counted here: what the caller pays is known when the books are closed.
             // What the reconciler may have counted as abandoned cannot be told from here: the ledger knows, whose books are closed by now.
             call.CountUse = (charged, billed) => call.MayBeAbandoned && billed.Count > 0 && windows.Count > 0
@@ -63,7 +63,7 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         static long PerMillion(decimal perMillion) => (long)Math.Ceiling(perMillion * 1_000m);
     }
 
-    private async Task ReserveAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand, CancellationToken cancellationToken)
+    private async Task<Reservation> ReserveAsync(ChatCall call, List<LimitWindow> windows, CallDemand demand, CancellationToken cancellationToken)
     {
         Reservation? granted;
         LimitRefusal? refused;
@@ -82,7 +82,10 @@ public sealed class LimitStep(LimitGuard guard, BudgetBook budgets, BudgetAlarms
         call.OutputCap = (int)(granted!.GrantedOutput / call.Request.Choices);
         if (granted.Tightest is { } tightest)
             call.Limit = State(tightest.Window, tightest.Remaining);
+        return granted;
     }
+
+    private static DateTimeOffset Latest(DateTimeOffset one, DateTimeOffset other) => one > other ? one : other;
 
     private WireException Refuse(ChatCall call, LimitRefusal refusal)
     {

@@ -18,6 +18,7 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     private readonly Lock _gate = new();
     private ChildProcess? _process;
     private bool _wanted = true;
+    private bool _isOver;
     private bool _everHealthy;
 
     public Resource Resource { get; } = resource;
@@ -67,7 +68,7 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     /// <summary>Stops the process and leaves it stopped.</summary>
     public async Task StopAsync()
     {
-        if (NoLongerWanted() is { } process)
+        if (NoLongerWanted(isOver: false) is { } process)
             await process.StopAsync(host.Time);
         await host.Pulse.UntilAsync(() => _process is null, CancellationToken.None);
     }
@@ -75,7 +76,8 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     /// <summary>Starts the process again after <see cref="StopAsync"/>.</summary>
     public void Start()
     {
-        _wanted = true;
+        lock (_gate)
+            _wanted = !_isOver;
         host.Pulse.Beat();
     }
 
@@ -86,7 +88,7 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
     /// <summary>The end: no more starts.</summary>
     public async Task EndAsync()
     {
-        var process = NoLongerWanted();
+        var process = NoLongerWanted(isOver: true);
         await _end.CancelAsync();
         if (process is not null)
             await process.StopAsync(host.Time);
@@ -98,11 +100,12 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
         _end.Dispose();
     }
 
-    private ChildProcess? NoLongerWanted()
+    private ChildProcess? NoLongerWanted(bool isOver)
     {
         lock (_gate)
         {
             _wanted = false;
+            _isOver |= isOver;
             return _process;
         }
     }

@@ -10,6 +10,7 @@ internal sealed class LocalListener : IAsyncDisposable
     private readonly HttpListener _listener = new();
     private readonly Func<HttpListenerContext, Task> _serve;
     private readonly Task _serving;
+    private volatile bool _isClosed;
 
     /// <param name="serve">Answers a request; the next one is taken when it has returned.</param>
     public LocalListener(Func<HttpListenerContext, Task> serve)
@@ -30,22 +31,29 @@ internal sealed class LocalListener : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _isClosed = true;
         _listener.Close();
         // Whoever was killed or frozen in the middle of a request is not waited for.
         await _serving.WaitAsync(Patience, TimeProvider.System).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_serving.IsFaulted)
+            await _serving;
     }
 
     private async Task ServeAsync()
     {
-        while (_listener.IsListening)
+        while (!_isClosed)
         {
             try
             {
                 await _serve(await _listener.GetContextAsync());
             }
-            catch (Exception e) when (e is HttpListenerException or InvalidOperationException or IOException)
+            catch (Exception) when (_isClosed)
             {
-                // The listener was closed, or the other side has left.
+                return;
+            }
+            catch (Exception e) when (e is HttpListenerException or IOException)
+            {
+                // The other side has left.
             }
         }
     }

@@ -37,7 +37,12 @@ public sealed class ReferencePageTests(RunningApplication application)
                 $"The document does not say what {path} answers.");
         }
 
-        var schema = document.GetProperty("components").GetProperty("schemas").GetProperty("JobRequest").GetProperty("properties").GetProperty("priority").GetProperty("type");
-        Assert.DoesNotContain(schema.EnumerateArray(), t => t.GetString() == "string");
+        Assert.DoesNotContain(TypeOf("JobRequest", "priority").EnumerateArray(), t => t.GetString() == "string");
+        // They have a converter of their own, behind which the document's generator does not look.
+        Assert.Equal("number", TypeOf("TopUser", "cost").GetString());
+        Assert.Equal(["null", "number"], TypeOf("TopUser", "provider_cost").EnumerateArray().Select(t => t.GetString()).Order());
+
+        JsonElement TypeOf(string schema, string field)
+            => document.GetProperty("components").GetProperty("schemas").GetProperty(schema).GetProperty("properties").GetProperty(field).GetProperty("type");
     }
 }

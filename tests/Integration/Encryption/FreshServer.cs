@@ -73,9 +73,16 @@ internal sealed class FreshServer : IAsyncDisposable
     {
         if (_server is not null)
         {
-            foreach (var pid in Unix.Descendants(_server.Id).Append(_server.Id))
-                Unix.Signal(pid, Unix.SigQuit);
-            await _server.WaitForExitAsync(CancellationToken.None);
+            foreach (var signal in (int[])[Unix.SigQuit, Unix.SigKill])
+            {
+                foreach (var pid in Unix.Descendants(_server.Id).Append(_server.Id))
+                    Unix.Signal(pid, signal);
+                using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(10), TimeProvider.System);
+                await _server.WaitForExitAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (_server.HasExited)
+                    break;
+            }
+
             _server.Dispose();
         }
 

@@ -56,8 +56,9 @@ internal sealed class KeyStoreReplica : IAsyncDisposable
     {
         if (_started)
         {
+            using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30), TimeProvider.System);
             foreach (var service in _services.GetServices<IHostedService>().Reverse())
-                await service.StopAsync(CancellationToken.None);
+                await service.StopAsync(limit.Token);
         }
 
         await _services.DisposeAsync();

@@ -21,6 +21,28 @@ public sealed partial class CatalogTests(RunningApplication application)
         Assert.Empty(await SchemaLints.FaultsAsync(superuser, schema, Cancelled));
     }
 
+    [Fact]
+    public async Task Functions_of_an_earlier_version_make_way()
+    {
+        await using var scratch = await ScratchDatabase.CreateAsync(application);
+        await using var superuser = await scratch.OpenSuperuserAsync();
+        const string Signatures = "SELECT string_agg(p.oid::regprocedure::text || ' ' || pg_get_function_result(p.oid), E'\n' ORDER BY p.oid::regprocedure::text) FROM pg_proc p WHERE p.pronamespace = 'aiaspire'::regnamespace";
+        var before = await superuser.ScalarAsync<string>(Signatures);
+        // One that returned less, and one that took less and did it with its owner's rights.
+        await superuser.ExecuteAsync(
+            """
+            DROP FUNCTION aiaspire.reconcile_attempts(integer);
+            CREATE FUNCTION aiaspire.reconcile_attempts(p_limit integer) RETURNS TABLE (tenant_id uuid) LANGUAGE sql AS 'SELECT NULL::uuid WHERE false';
+            ALTER FUNCTION aiaspire.reconcile_attempts(integer) OWNER TO aiaspire_functions;
+            CREATE FUNCTION aiaspire.claim_jobs(p_limit integer) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS 'SELECT 1::bigint';
+            ALTER FUNCTION aiaspire.claim_jobs(integer) OWNER TO aiaspire_functions;
+            """);
+
+        await scratch.MigrateAsync();
+
+        Assert.Equal(before, await superuser.ScalarAsync<string>(Signatures));
+    }
+
     public static TheoryData<string, string> Breaches => new()
     {
         { "open table", "ALTER TABLE aiaspire.feedback NO FORCE ROW LEVEL SECURITY" },

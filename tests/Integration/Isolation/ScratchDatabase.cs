@@ -24,8 +24,7 @@ internal sealed class ScratchDatabase : IAsyncDisposable
         await using var superuser = await application.OpenSuperuserAsync();
         await superuser.ExecuteAsync($"CREATE DATABASE {scratch._name}");
         await superuser.ExecuteAsync($"CREATE DATABASE {scratch.KeyStore}");
-        await new SchemaSetup(TimeProvider.System, NullLogger<SchemaSetup>.Instance).RunAsync(
-            await scratch.ConnectionStringAsync(scratch._name), await scratch.ConnectionStringAsync(scratch.KeyStore), new DatabaseOptions(), Cancelled);
+        await scratch.MigrateAsync();
         await using (await application.OpenAsAsync("aiaspire_app"))
         {
             // Makes the login role.
@@ -34,6 +33,10 @@ internal sealed class ScratchDatabase : IAsyncDisposable
         await superuser.ExecuteAsync($"GRANT CONNECT ON DATABASE {scratch._name} TO test_aiaspire_app");
         return scratch;
     }
+
+    /// <summary>As the Migrator does it at every start.</summary>
+    public async Task MigrateAsync() => await new SchemaSetup(TimeProvider.System, NullLogger<SchemaSetup>.Instance).RunAsync(
+        await ConnectionStringAsync(_name), await ConnectionStringAsync(KeyStore), new DatabaseOptions(), Cancelled);
 
     public async Task<NpgsqlConnection> OpenSuperuserAsync()
     {

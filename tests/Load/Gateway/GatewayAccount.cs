@@ -37,7 +37,7 @@ internal sealed class GatewayAccount : IAsyncDisposable
     private static readonly TimeSpan Reconciled = TimeSpan.FromSeconds(GatewayChaosOptions.AttemptLeaseSeconds + 40);
 
     /// <summary>Longer than the second look at the ledger after the counters were built.</summary>
-    private static readonly TimeSpan CaughtUp = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan CaughtUp = TimeSpan.FromSeconds(75);
 
     private readonly DistributedApplication _app;
     private readonly TimeProvider _time;

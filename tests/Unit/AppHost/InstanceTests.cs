@@ -44,6 +44,8 @@ public sealed class InstanceTests : IDisposable
         var running = _instance.RunAsync();
         await _recipe.Preparing.Task.WaitAsync(Patience);
         await _instance.EndAsync().WaitAsync(Patience);
+        // Too late: it is over.
+        _instance.Start();
         _recipe.Prepared.SetResult();
 
         await running.WaitAsync(Patience);
@@ -55,7 +57,10 @@ public sealed class InstanceTests : IDisposable
     {
         _recipe.Prepared.SetResult();
         var running = _instance.RunAsync();
-        await _pulse.UntilAsync(() => _instance.LastProblem is not null, default).WaitAsync(Patience);
+        // The problem itself is no beat.
+        using var limit = new CancellationTokenSource(Patience);
+        while (_instance.LastProblem is null)
+            await Task.Delay(10, limit.Token);
         Assert.Contains("unknown to the recipe", _instance.LastProblem, StringComparison.Ordinal);
 
         await _instance.StopAsync().WaitAsync(Patience);

@@ -32,7 +32,7 @@ public sealed class LogScrubberTests
     [Fact]
     public void Stays_linear_on_a_long_run_that_could_begin_an_address()
     {
-        var hostile = "@" + new string('a', 1_000_000) + " sk-" + new string('.', 1000) + new string('4', 100_000);
+        var hostile = "@" + new string('a', 100_000) + " sk-" + new string('.', 1000) + new string('4', 50_000);
 
         // A quadratic pattern would meet the scrubber's own time-out and withhold the text.
         Assert.Equal(hostile, _scrubber.Scrub(hostile));
