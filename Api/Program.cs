@@ -71,8 +71,7 @@ builder.Services.ConfigureHttpJsonOptions(json =>
 // Everywhere as in development: what could not be read is told by the errors' middleware, with the field at fault.
 builder.Services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
 
-var app = builder.Build();
-if (!app.HasUsableSettings())
+if (builder.BuildWithUsableSettings() is not { } app)
     return 1;
 app.UseEdge();
 app.UseMiddleware<LoginAudit>();

@@ -12,8 +12,7 @@ var builder = WebApplication.CreateBuilder(args);
 builder.AddServiceDefaults();
 builder.Services.AddEvaluationService();
 
-var app = builder.Build();
-if (!app.HasUsableSettings())
+if (builder.BuildWithUsableSettings() is not { } app)
     return 1;
 app.MapDefaultEndpoints();
 app.MapEvaluations();

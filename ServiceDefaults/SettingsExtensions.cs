@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -7,6 +8,16 @@ namespace AiAspire.ServiceDefaults;
 /// <summary>Settings that cannot be used are told to whoever wrote them, in sentences; the host itself would show a stack trace.</summary>
 public static class SettingsExtensions
 {
+    /// <summary>Builds the application and looks at its settings; the server itself asks for some of them as it is built.</summary>
+    /// <param name="builder">The builder.</param>
+    /// <returns>Null after it has said on standard error what is wrong: the process should end.</returns>
+    public static WebApplication? BuildWithUsableSettings(this WebApplicationBuilder builder)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        WebApplication? app = null;
+        return AreUsable(() => Validate(app = builder.Build()), Console.Error) ? app : null;
+    }
+
     /// <summary>Looks at every validated option before anything starts.</summary>
     /// <param name="host">The host.</param>
     /// <param name="errors">Where to say what is wrong; null: standard error.</param>
@@ -14,14 +25,21 @@ public static class SettingsExtensions
     public static bool HasUsableSettings(this IHost host, TextWriter? errors = null)
     {
         ArgumentNullException.ThrowIfNull(host);
+        return AreUsable(() => Validate(host), errors ?? Console.Error);
+    }
+
+    private static void Validate(IHost host) => host.Services.GetService<IStartupValidator>()?.Validate();
+
+    private static bool AreUsable(Action ask, TextWriter errors)
+    {
         try
         {
-            host.Services.GetService<IStartupValidator>()?.Validate();
+            ask();
             return true;
         }
         catch (Exception e) when (FaultsIn(e) is { Count: > 0 } faults)
         {
-            (errors ?? Console.Error).WriteLine($"The settings are not usable:\n  {string.Join("\n  ", faults)}");
+            errors.WriteLine($"The settings are not usable:\n  {string.Join("\n  ", faults)}");
             return false;
         }
     }

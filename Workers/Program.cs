@@ -28,8 +28,7 @@ builder.Services.AddNotificationSending(http => http.WithoutStandardResilience()
 builder.Services.AddHostedService<NotificationRunner>();
 builder.AddSchedules();
 
-var app = builder.Build();
-if (!app.HasUsableSettings())
+if (builder.BuildWithUsableSettings() is not { } app)
     return 1;
 app.MapDefaultEndpoints();
 app.Run();
