@@ -14,6 +14,9 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
     private const int ClientClosedRequest = 499;
     private static readonly TimeSpan TryAgainAfter = TimeSpan.FromSeconds(1);
 
+    /// <summary>Of a server that restarts. An SDK that tries five times more lasts for fifteen seconds.</summary>
+    private static readonly TimeSpan TryDatabaseAgainAfter = TimeSpan.FromSeconds(3);
+
     public async Task InvokeAsync(HttpContext http)
     {
         try
@@ -94,11 +97,11 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         UserKeyDestroyedException => Erased(),
         MasterKeyUnavailableException => new WireException(
             503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.")
-        { RetryAfter = TryAgainAfter },
+        { RetryAfter = TryDatabaseAgainAfter },
         // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
         NpgsqlException { IsTransient: true } or TimeoutException => new WireException(
             503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.")
-        { RetryAfter = TryAgainAfter },
+        { RetryAfter = TryDatabaseAgainAfter },
         _ => null,
     };
 

@@ -34,8 +34,8 @@ public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, Cac
         if (kept is null)
         {
             flight = await cache.TakeFlightAsync(key);
-            if (flight is null)
-                kept = await cache.AwaitFlightAsync(key, cancellationToken);
+            // Whoever has the right to call may have it from one who kept his reply since the first look.
+            kept = flight is null ? await cache.AwaitFlightAsync(key, cancellationToken) : await cache.FindAsync(key);
         }
 
         try

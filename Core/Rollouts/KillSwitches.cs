@@ -68,10 +68,12 @@ internal sealed class KillSwitchModel : IEntityTypeConfiguration<KillSwitch>
 }
 
 /// <summary>The switches in force, held in memory on every replica; the change feed brings a change within a second.</summary>
-public sealed class KillSwitches(TenantSessions sessions, TimeProvider time)
+public sealed class KillSwitches(TenantSessions sessions, TimeProvider time) : IDisposable
 {
     public const string Topic = "kill_switches";
 
+    // One after the other: what was read before a change must not be held after what was read behind it.
+    private readonly SemaphoreSlim _refreshing = new(1, 1);
     private volatile Engagements _engaged = new([]);
 
     /// <summary>Switches off or on.</summary>
@@ -121,7 +123,20 @@ public sealed class KillSwitches(TenantSessions sessions, TimeProvider time)
         => await sessions.Open(TenantScope.Platform).RunAsync(
             (db, token) => db.KillSwitches.AsNoTracking().OrderBy(s => s.Scope).ToListAsync(token), cancellationToken);
 
-    public async Task RefreshAsync(CancellationToken cancellationToken) => Hold(await ListAsync(cancellationToken));
+    public async Task RefreshAsync(CancellationToken cancellationToken)
+    {
+        await _refreshing.WaitAsync(cancellationToken);
+        try
+        {
+            Hold(await ListAsync(cancellationToken));
+        }
+        finally
+        {
+            _refreshing.Release();
+        }
+    }
+
+    public void Dispose() => _refreshing.Dispose();
 
     internal void Hold(IEnumerable<KillSwitch> rows) => _engaged = new Engagements(rows.Where(s => s.Engaged));
 

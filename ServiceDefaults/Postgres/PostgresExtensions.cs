@@ -55,6 +55,8 @@ public static class PostgresExtensions
                 (source.ConnectionStringBuilder.MaxAutoPrepare, source.ConnectionStringBuilder.AutoPrepareMinUsages) = (100, 2);
             if (!PostgresConnectionRules.NamesPoolSize(options.ConnectionString!))
                 source.ConnectionStringBuilder.MaxPoolSize = MaxConnections;
+            // Whose a session is, in pg_stat_activity and the server's log.
+            source.ConnectionStringBuilder.ApplicationName ??= provider.GetRequiredService<IHostEnvironment>().ApplicationName;
             source.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
             configure?.Invoke(source);
             return source.Build();

@@ -29,7 +29,8 @@ internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedul
             Schedule = schedule,
             Trigger = manual ? RunTrigger.Manual : context.Recovering ? RunTrigger.Recovery : RunTrigger.Schedule,
             State = RunState.Running,
-            DueAt = manual ? null : context.ScheduledFireTimeUtc,
+            // Quartz says "now" of what was missed, and says it again when a second worker starts at that moment.
+            DueAt = manual ? null : schedules.LastUpTo(schedule, context.ScheduledFireTimeUtc ?? now),
             Worker = $"{Environment.MachineName}:{Environment.ProcessId}",
             StartedAt = now,
         };

@@ -37,6 +37,9 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
 
     public int? Pid => _process?.Pid;
 
+    /// <summary>False when it was stopped, for a while or for good.</summary>
+    public bool IsWanted => _wanted && !HasFailed;
+
     public ResourceLog Log { get; } = host.OpenLog(resource, replica, recipe);
 
     public string Remedy => recipe.Remedy;

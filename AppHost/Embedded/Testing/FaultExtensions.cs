@@ -28,11 +28,15 @@ public static class FaultExtensions
         await app.StartResourceAsync(resourceName, replica, cancellationToken);
     }
 
-    /// <summary>SIGKILL; returns when the process is gone. It is started again after a pause, as in any run (0.5 s, doubling).</summary>
+    /// <summary>
+    /// SIGKILL; returns when the process is gone. It is started again after a pause, as in any run (0.5 s, doubling). One that is in such a pause
+    /// is waited for.
+    /// </summary>
     public static async Task KillResourceAsync(
         this DistributedApplication app, string resourceName, int replica = 0, CancellationToken cancellationToken = default)
     {
         var instance = app.Instance(resourceName, replica);
+        await app.Orchestrator.Pulse.UntilAsync(() => instance.Pid is not null || !instance.IsWanted, cancellationToken);
         var pid = instance.Pid;
         instance.Kill();
         await app.Orchestrator.Pulse.UntilAsync(() => instance.Pid != pid, cancellationToken);

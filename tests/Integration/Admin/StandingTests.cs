@@ -75,7 +75,7 @@ public sealed class StandingTests(RunningApplication application)
                 async () => await database.ScalarAsync<string>("SELECT coalesce((SELECT state || ' ' || error_code FROM aiaspire.job_history WHERE job_id = $1), '')", job) == $"Failed {who}_suspended",
                 application,
                 "workers",
-                TimeSpan.FromSeconds(15));
+                TimeSpan.FromSeconds(30));
         }
         finally
         {

@@ -9,8 +9,6 @@ namespace AiAspire.Integration.Admin;
 [Trait("Checklist", "AUTH-08")]
 public sealed class TierTests(RunningApplication application)
 {
-    private static readonly TimeSpan Within = TimeSpan.FromSeconds(5);
-
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
     [Fact]
@@ -74,7 +72,7 @@ public sealed class TierTests(RunningApplication application)
             },
             application,
             "api",
-            Within);
+            AdministeredTenant.EverywhereWithin);
     }
 
     [Fact]
@@ -120,5 +118,5 @@ public sealed class TierTests(RunningApplication application)
         },
         application,
         "api",
-        Within);
+        AdministeredTenant.EverywhereWithin);
 }

@@ -7,13 +7,13 @@ using Xunit.v3;
 namespace AiAspire.Integration.Application;
 
 /// <summary>
-/// A test that waits for what never comes is cancelled, with its name, after five minutes; the longest needs two. What does not even listen to its
+/// A test that waits for what never comes is cancelled, with its name, after ten minutes; the longest needs two on a machine of two cores. What does not even listen to its
 /// cancellation ends with the run: <c>--hangdump</c> in the project file.
 /// </summary>
 [AttributeUsage(AttributeTargets.Assembly)]
 internal sealed class LimitTestTimeAttribute : BeforeAfterTestAttribute
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(10);
     private static readonly ConcurrentDictionary<string, ITimer> Running = new();
 
     public override void Before(MethodInfo methodUnderTest, IXunitTest test)

@@ -16,14 +16,14 @@ public sealed class RunningApplication : IAsyncLifetime
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(3);
 
     /// <summary>
-    /// Further providers: over the same Simulator one with a rate limit and time limits of a second and one without a key, and one that is down. Single faults
+    /// Further providers: over the same Simulator one with a rate limit and time limits of three seconds and one without a key, and one that is down. Single faults
     /// that other tests inject must open no breaker, and an open one is to close soon.
     /// </summary>
     private static readonly string[] Routing =
     [
         "--Routing:BreakerMinimumCalls=12", "--Routing:BreakSeconds=1", "--Routing:MaxBreakSeconds=2", "--Schedules:ProviderProbeCron=0/2 * * * * ?",
         "--Providers:sim-anthropic:SlaPercent=99.5",
-        .. Provider("sim-limited", "limited-small", "sim-small", "ApiKey=sim-key-limited", "FirstTokenSeconds=1", "IdleSeconds=1", "Models:0:RequestsPerMinute=600",
+        .. Provider("sim-limited", "limited-small", "sim-small", "ApiKey=sim-key-limited", "FirstTokenSeconds=3", "IdleSeconds=3", "Models:0:RequestsPerMinute=600",
             "Models:1:Id=quick-reasoning", "Models:1:UpstreamModel=sim-reasoning", "Models:1:Price:Input=2", "Models:1:Price:CachedInput=0.5", "Models:1:Price:Output=8",
             "Models:2:Id=stormy", "Models:2:UpstreamModel=sim-large", "Models:2:Price:Input=2.5", "Models:2:Price:CachedInput=1.25", "Models:2:Price:Output=10"),
         .. Provider("sim-priced", "priced-large", "sim-large", "ApiKey=sim-key-priced"),

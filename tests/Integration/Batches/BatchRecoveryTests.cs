@@ -46,7 +46,7 @@ public sealed class BatchRecoveryTests(RunningApplication application)
     [Trait("Checklist", "LOAD-08")]
     public async Task A_part_is_kept_once_by_who_has_the_lease()
     {
-        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 3000 } });
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 10_000 } });
         using var client = application.Developer();
         var job = await client.QueueChatAsync("say exactly: held", "sim-reasoning");
         await application.ReplicaOfAsync(job);

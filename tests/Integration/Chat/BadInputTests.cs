@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text;
+using AiAspire.Integration.Admin;
 using AiAspire.Integration.Application;
 
 namespace AiAspire.Integration.Chat;
@@ -40,13 +41,16 @@ public sealed class BadInputTests(RunningApplication application)
     [MemberData(nameof(Cases))]
     public async Task Is_refused_in_openais_shape_and_writes_nothing(string body, int status, string? code, string? param)
     {
-        await using var database = await application.OpenSuperuserAsync();
-        var before = await RowsAsync(database);
-        using var client = application.Developer();
+        using var tenant = await AdministeredTenant.CreateAsync(application);
+        using var client = tenant.As("ann");
+        // Makes the user.
+        using var known = await client.GetAsync("/v1/models", TestContext.Current.CancellationToken);
         using var content = new StringContent(body, Encoding.UTF8, "application/json");
         using var response = await client.PostAsync("/v1/chat/completions", content, TestContext.Current.CancellationToken);
         await response.ErrorAsync((HttpStatusCode)status, code, param);
-        Assert.Equal(before, await RowsAsync(database));
+        await using var database = await application.OpenSuperuserAsync();
+        foreach (var table in new[] { "ledger_attempts", "ledger_requests", "messages", "jobs" })
+            Assert.Equal(0, await database.ScalarAsync<long>($"SELECT count(*) FROM aiaspire.{table} WHERE tenant_id = $1", tenant.Id));
     }
 
     [Fact]
@@ -54,7 +58,7 @@ public sealed class BadInputTests(RunningApplication application)
     {
         using var client = application.Developer();
         // More than any buffer on the way takes: who is refused is still sending.
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = new ByteArrayContent(new byte[50_000_000]) };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = new ByteArrayContent(new byte[20_000_000]) };
         using var response = await client.SendAsync(request, TestContext.Current.CancellationToken);
         await response.ErrorAsync(HttpStatusCode.RequestEntityTooLarge, "request_too_large");
     }
@@ -99,10 +103,4 @@ public sealed class BadInputTests(RunningApplication application)
         Assert.DoesNotContain("another kind", message, StringComparison.Ordinal);
         Assert.Equal(path == "/v1/files", message.Contains("multipart/form-data", StringComparison.Ordinal));
     }
-
-    private static async Task<(long Attempts, long Requests, long Messages, long Jobs)> RowsAsync(Npgsql.NpgsqlConnection database) => (
-        await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_attempts"),
-        await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests"),
-        await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.messages"),
-        await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs"));
 }

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Jobs;
 
 namespace AiAspire.Integration.Chat;
 
@@ -35,6 +36,8 @@ public sealed class ReferencePageTests(RunningApplication application)
                 operation.GetProperty("responses").GetProperty(((int)answer.StatusCode).ToString(System.Globalization.CultureInfo.InvariantCulture)).TryGetProperty("content", out var content)
                     && content.TryGetProperty("application/json", out _),
                 $"The document does not say what {path} answers.");
+            if (path == "/v1/jobs")
+                await client.OverAsync((await answer.JsonAsync()).GetProperty("id").GetGuid(), application);
         }
 
         Assert.DoesNotContain(TypeOf("JobRequest", "priority").EnumerateArray(), t => t.GetString() == "string");

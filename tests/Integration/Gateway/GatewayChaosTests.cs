@@ -76,7 +76,7 @@ public sealed class GatewayChaosTests(TwoReplicas replicas) : IClassFixture<TwoR
 
     [Fact]
     [Trait("Checklist", "ARCH-02")]
-    public async Task A_switch_that_is_thrown_at_one_replica_holds_at_the_other_a_second_later()
+    public async Task A_switch_that_is_thrown_at_one_replica_is_told_to_the_other_which_does_not_wait_to_ask()
     {
         using var client = await TenantAsync("switched", 1_000_000);
         using var admin = Admin();
@@ -87,9 +87,14 @@ public sealed class GatewayChaosTests(TwoReplicas replicas) : IClassFixture<TwoR
             using var set = await admin.PutAsJsonAsync(
                 new Uri(replicas.App.GetReplicaEndpoint("api", 0), "/v1/admin/kill-switches/feature/drill"), new { engaged, reason = "a drill" }, Cancelled);
             Assert.Equal(HttpStatusCode.OK, set.StatusCode);
-            await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System, Cancelled);
-            using var answer = await AskAsync(1);
-            Assert.Equal(status, answer.StatusCode);
+            var (seen, started) = (default(HttpStatusCode), Stopwatch.GetTimestamp());
+            do
+            {
+                using var answer = await AskAsync(1);
+                seen = answer.StatusCode;
+            }
+            while (seen != status && Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(4)); // It asks every five seconds.
+            Assert.Equal(status, seen);
         }
 
         async Task<HttpResponseMessage> AskAsync(int replica)

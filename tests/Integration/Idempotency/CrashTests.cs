@@ -89,11 +89,12 @@ public sealed class CrashTests(RunningApplication application)
         await database.ExecuteAsync($"LOCK TABLE aiaspire.{table} IN SHARE MODE");
         var sending = send();
         await using var other = await application.OpenSuperuserAsync();
-        const string Waiting = "FROM pg_locks WHERE relation = $1::regclass AND NOT granted";
+        // The workers' reconciler comes by as well and waits for the same lock.
+        const string Waiting = "FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation = $1::regclass AND NOT l.granted AND a.application_name = 'AiAspire.Api'";
         await Wait.UntilAsync($"the call to write {table}", async () => await other.ScalarAsync<long>($"SELECT count(*) {Waiting}", $"aiaspire.{table}") > 0, application, "api");
         await KillAsync(sending);
         if (statementDies)
-            await other.ExecuteAsync($"SELECT pg_terminate_backend(pid) {Waiting}", $"aiaspire.{table}");
+            await other.ExecuteAsync($"SELECT pg_terminate_backend(a.pid) {Waiting}", $"aiaspire.{table}");
         await held.RollbackAsync(Cancelled);
     }
 

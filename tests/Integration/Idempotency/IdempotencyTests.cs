@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Jobs;
 using Aspire.Hosting.Testing;
 
 namespace AiAspire.Integration.Idempotency;
@@ -90,6 +91,7 @@ public sealed class IdempotencyTests(RunningApplication application)
         await using var database = await application.OpenSuperuserAsync();
         // Waiting, running or over.
         Assert.Equal(1, await database.ScalarAsync<long>("SELECT (SELECT count(*) FROM aiaspire.jobs WHERE job_id = $1) + (SELECT count(*) FROM aiaspire.job_history WHERE job_id = $1)", first));
+        await client.OverAsync(first, application);
     }
 
     [Fact]

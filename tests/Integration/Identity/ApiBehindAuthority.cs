@@ -25,7 +25,7 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
     public static async Task<ApiBehindAuthority> CreateAsync(RunningApplication application, string authority)
     {
         var secrets = DevelopmentSecrets.In(application.App.DataFolder);
-        return new ApiBehindAuthority(new Dictionary<string, string?>(StringComparer.Ordinal)
+        var api = new ApiBehindAuthority(new Dictionary<string, string?>(StringComparer.Ordinal)
         {
             ["ConnectionStrings:aiaspire"] = await ConnectionAsync("aiaspire_app", "aiaspire"),
             ["ConnectionStrings:ledger"] = await ConnectionAsync("aiaspire_ledger", "aiaspire"),
@@ -40,6 +40,8 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
             ["Identity:Audience"] = OidcServer.Audience,
             ["Identity:TenantClaim"] = OidcServer.TenantClaim,
         });
+        api.StartServer();
+        return api;
 
         async Task<string> ConnectionAsync(string role, string database)
         {
@@ -51,7 +53,8 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
     /// <summary>A client with this bearer credential.</summary>
     public HttpClient Client(string credential)
     {
-        var client = CreateClient();
+        // The factory's own keeps its clients in a list that several callers at a time damage.
+        var client = Server.CreateClient();
         client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", credential);
         return client;
     }

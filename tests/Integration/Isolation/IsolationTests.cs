@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Jobs;
 using Npgsql;
 
 namespace AiAspire.Integration.Isolation;
@@ -45,6 +46,7 @@ public sealed class IsolationTests(RunningApplication application)
 
         var messages = await owner.GetFromJsonAsync<JsonElement>($"/v1/conversations/{conversation}/messages", Cancelled);
         Assert.Equal(2, messages.GetProperty("data").GetArrayLength());
+        await owner.OverAsync(Guid.Parse(job!), application);
     }
 
     [Fact]
@@ -126,6 +128,8 @@ public sealed class IsolationTests(RunningApplication application)
                 $"SELECT count(*) FROM aiaspire.{table} t WHERE t::text LIKE '%' || $1 || '%' OR t::text LIKE '%' || encode(convert_to($1, 'UTF8'), 'hex') || '%'", Canary);
             Assert.True(found == 0, $"{table} holds the text in the clear");
         }
+
+        await client.OverAsync((await job.JsonAsync()).GetProperty("id").GetGuid(), application);
     }
 
     private static Task<List<string>> TenantTablesAsync(NpgsqlConnection connection) => connection.ListAsync(

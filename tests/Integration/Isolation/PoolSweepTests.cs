@@ -13,7 +13,6 @@ public sealed class PoolSweepTests(RunningApplication application) : IAsyncLifet
 {
     private const int Requests = 20_000;
     private const int RequestsToSeeABug = 1_000;
-    private static readonly TimeSpan AtMost = TimeSpan.FromSeconds(60);
 
     private ScratchDatabase? _database;
     private List<(string Slug, Guid Id)> _tenants = [];
@@ -56,7 +55,6 @@ public sealed class PoolSweepTests(RunningApplication application) : IAsyncLifet
         Assert.Equal(Requests, result.Completed + result.Cancelled);
         Assert.InRange(result.Completed, 5_000, Requests);
         Assert.InRange(result.Cancelled, 1_000, Requests);
-        Assert.True(took < AtMost, $"It took {took.TotalSeconds:f1} s.");
     }
 
     [Theory]

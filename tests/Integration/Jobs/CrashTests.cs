@@ -14,7 +14,7 @@ namespace AiAspire.Integration.Jobs;
 public sealed class CrashTests
 {
     private static readonly TimeSpan StartTimeout = TimeSpan.FromMinutes(3);
-    private static readonly CrashOptions Short = new(Jobs: 400, Workers: 3, KillEvery: TimeSpan.FromSeconds(5), DatabaseRestarts: 1, Limit: TimeSpan.FromMinutes(3));
+    private static readonly CrashOptions Short = new(Jobs: 400, Workers: 3, KillEvery: TimeSpan.FromSeconds(5), DatabaseRestarts: 1, Limit: TimeSpan.FromMinutes(5));
 
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 

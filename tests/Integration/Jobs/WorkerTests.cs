@@ -73,7 +73,7 @@ public sealed class WorkerTests(RunningApplication application)
     [Trait("Checklist", "LOAD-08")]
     public async Task An_answer_that_comes_after_the_lease_was_lost_is_neither_stored_nor_charged()
     {
-        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 800 } });
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 2500 } });
         using var client = application.Developer();
         await using var database = await application.OpenSuperuserAsync();
         await database.ExecuteAsync("ALTER FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) RENAME TO hidden");
@@ -84,7 +84,7 @@ public sealed class WorkerTests(RunningApplication application)
             await application.ReplicaOfAsync(id);
             // Another has it now, and will die with it.
             Assert.Equal(1, await database.ExecuteAsync(
-                "UPDATE aiaspire.jobs SET lease_token = gen_random_uuid(), lease_until = now() + interval '5 seconds', worker = 'elsewhere' WHERE job_id = $1 AND state = 'Running'", id));
+                "UPDATE aiaspire.jobs SET lease_token = gen_random_uuid(), lease_until = now() + interval '8 seconds', worker = 'elsewhere' WHERE job_id = $1 AND state = 'Running'", id));
             await Wait.UntilAsync(
                 "the first worker to come with its answer",
                 () => Task.FromResult(application.App.GetResourceLogs("workers").Any(l => l.Contains($"Job {id} is no longer ours", StringComparison.Ordinal) || l.Contains($"Job {id} (chat.completion) is over", StringComparison.Ordinal))),
@@ -178,6 +178,8 @@ public sealed class WorkerTests(RunningApplication application)
     {
         const int Backlog = 40;
         const int Share = 28; // seven eighths of the slots of two workers
+        // Whose provider was overloaded in an earlier test has fewer slots yet.
+        await Task.WhenAll(application.App.RestartResourceAsync("workers", 0, Cancelled), application.App.RestartResourceAsync("workers", 1, Cancelled));
         await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 60_000 } });
         using var many = application.Developer();
         using var few = application.Client(application.UserKey("carol"));

@@ -64,8 +64,7 @@ public sealed class RepeatedRunTests(RunningApplication application)
             },
             application,
             "workers",
-            TimeSpan.FromSeconds(10),
-            () => $"{tokens} tokens and {dollars} nano-dollars counted, for {string.Join(", ", runs)}");
+            seen: () => $"{tokens} tokens and {dollars} nano-dollars counted, for {string.Join(", ", runs)}");
         using var removed = await tenant.Operator.DeleteAsync(budget, Cancelled);
         Assert.Equal(HttpStatusCode.NoContent, removed.StatusCode);
     }
@@ -97,6 +96,7 @@ public sealed class RepeatedRunTests(RunningApplication application)
 
     private static Task<HttpResponseMessage> ModerateAsync(HttpClient client) => client.PostAsJsonAsync("/v1/moderations", new { input = "is this harmless?" }, Cancelled);
 
+    /// <summary>What a counter of the generation in force says; -1 while there is none, as between an old generation and the next.</summary>
     private async Task<long> CounterAsync(string pattern)
     {
         await using var redis = await ConnectionMultiplexer.ConnectAsync((await application.App.GetConnectionStringAsync("redis"))!);
@@ -104,6 +104,6 @@ public sealed class RepeatedRunTests(RunningApplication application)
         var keys = new List<RedisKey>();
         await foreach (var key in redis.GetServers()[0].KeysAsync(pattern: $"aia:lim:{generation}:{pattern}"))
             keys.Add(key);
-        return (long)await redis.GetDatabase().StringGetAsync(Assert.Single(keys));
+        return keys.Count == 1 ? (long)await redis.GetDatabase().StringGetAsync(keys[0]) : -1;
     }
 }

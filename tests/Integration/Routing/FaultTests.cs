@@ -9,7 +9,7 @@ namespace AiAspire.Integration.Routing;
 
 /// <summary>
 /// Faults of providers, injected at the Simulator: each request has one truthful outcome, and the books hold afterwards. The models
-/// <c>quick-…</c> are the Simulator's under time limits of a second.
+/// <c>quick-…</c> are the Simulator's under time limits of three seconds.
 /// </summary>
 [Collection(ApplicationCollection.Name)]
 public sealed class FaultTests(RunningApplication application)
@@ -114,8 +114,8 @@ public sealed class FaultTests(RunningApplication application)
     {
         using var client = application.Developer();
         using var company = application.App.CreateHttpClient("sim-openai");
-        // 14 words at 8 a second last longer than the limits of a second, which are for silence.
-        await BehaveAsync(company, "sim-small", new { tokensPerSecond = 8, missingUsage = true });
+        // 14 words at 3 a second last longer than the limits of three seconds, which are for silence.
+        await BehaveAsync(company, "sim-small", new { tokensPerSecond = 3, missingUsage = true });
         using var response = await StreamAsync(client, "limited-small");
         Assert.Equal("[DONE]", (await response.EventsAsync())[^1]);
         await company.DeleteAsync("/control/behaviour", Cancelled);
@@ -160,9 +160,12 @@ public sealed class FaultTests(RunningApplication application)
         var (input, output) = (bill.GetProperty("input").GetInt64(), bill.GetProperty("output").GetInt64());
         Assert.InRange(row.Input, input / 2, input * 2);
         Assert.InRange(row.Output, output / 2, output * 2);
-        Assert.Contains(
-            Aspire.Hosting.Testing.FaultExtensions.GetResourceLogs(application.App, "api"),
-            l => l.Contains("ALARM: 'sim-openai' reports", StringComparison.Ordinal) && l.Contains(request.ToString(), StringComparison.Ordinal));
+        await Wait.UntilAsync(
+            "the alarm",
+            () => Task.FromResult(application.App.GetResourceLogs("api").Any(
+                l => l.Contains("ALARM: 'sim-openai' reports", StringComparison.Ordinal) && l.Contains(request.ToString(), StringComparison.Ordinal))),
+            application,
+            "api");
         using var next = await user.ChatAsync("hello", "sim-small");
         Assert.Equal(HttpStatusCode.OK, next.StatusCode);
         await Books.AssertTrueAsync(application);

@@ -80,7 +80,7 @@ public sealed class ReconcilerTests(RunningApplication application)
     public async Task A_call_that_outlived_its_lease_is_settled_with_the_truth()
     {
         using var simulator = application.App.CreateHttpClient("sim-openai");
-        await simulator.PutAsJsonAsync("/control/models/sim-reasoning/behaviour", new { latency = new { kind = "fixed", ms = 6000 } }, Cancelled);
+        await simulator.PutAsJsonAsync("/control/models/sim-reasoning/behaviour", new { latency = new { kind = "fixed", ms = 25_000 } }, Cancelled);
         using var client = application.Developer();
         await using var database = await application.OpenSuperuserAsync();
         var calling = client.ChatAsync("say exactly: slow but alive", "sim-reasoning");

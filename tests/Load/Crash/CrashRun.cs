@@ -172,10 +172,13 @@ internal sealed class CrashRun : IAsyncDisposable
     {
         using var timer = new PeriodicTimer(_options.KillEvery, _time);
         var watches = new List<Task>();
+        var back = Task.CompletedTask;
         try
         {
             for (var replica = 0; await timer.WaitForNextTickAsync(over); replica = (replica + 1) % _options.Workers)
             {
+                // On a machine where a start takes longer than the pause there would soon be no worker left.
+                await back;
                 if (_app.GetResourceProcessId("workers", replica) is not { } pid)
                     continue;
                 using (var process = Process.GetProcessById(pid))
@@ -185,10 +188,10 @@ internal sealed class CrashRun : IAsyncDisposable
                 watches.Add(WatchOrphansAsync(pid, killed, over));
                 // At once, and not after the pauses that the engine makes before it starts what crashes all the time.
                 await _app.StopResourceAsync("workers", replica);
-                _ = _app.StartResourceAsync("workers", replica, over);
+                back = _app.StartResourceAsync("workers", replica, over);
             }
         }
-        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or TimeoutException && over.IsCancellationRequested)
         {
             // All jobs are over.
         }

@@ -62,6 +62,19 @@ public sealed class PostgresConnectionTests
         await app.StopAsync(TestContext.Current.CancellationToken);
     }
 
+    [Theory]
+    [InlineData("Host=localhost", null)]
+    [InlineData("Host=localhost;Application Name=reports", "reports")]
+    public void Sessions_bear_the_name_of_the_process_unless_the_connection_string_names_another(string connectionString, string? name)
+    {
+        using var app = Build(connectionString);
+
+        var used = new NpgsqlConnectionStringBuilder(app.Services.GetRequiredService<NpgsqlDataSource>().ConnectionString);
+
+        Assert.Equal(name ?? app.Services.GetRequiredService<IHostEnvironment>().ApplicationName, used.ApplicationName);
+        Assert.NotEmpty(used.ApplicationName!);
+    }
+
     [Fact]
     public void A_refusal_does_not_quote_the_password()
     {

@@ -4,10 +4,12 @@ using AiAspire.Core.Wire;
 
 namespace AiAspire.Unit.CoreTests.Rollouts;
 
-public sealed class KillSwitchesTests
+public sealed class KillSwitchesTests : IDisposable
 {
     private readonly KillSwitches _switches = new(null!, SampleCalls.Time());
     private readonly ChatCall _call = SampleCalls.Call(null, null, null, "summaries", SampleCalls.Target("one"), SampleCalls.Target("two"));
+
+    public void Dispose() => _switches.Dispose();
 
     public static TheoryData<SwitchKind, string?, string> Stopping => new()
     {
