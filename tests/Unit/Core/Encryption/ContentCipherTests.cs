@@ -26,6 +26,22 @@ public sealed class ContentCipherTests
         => Assert.Equal(1000, Enumerable.Range(0, 1000).Select(_ => Convert.ToHexString(_cipher.Encrypt("same"u8, Place))).Distinct().Count());
 
     [Fact]
+    public void What_is_sealed_together_opens_each_in_its_own_place()
+    {
+        var texts = Enumerable.Range(0, 20).Select(i => new ReadOnlyMemory<byte>(RandomNumberGenerator.GetBytes(i * 7))).ToList();
+        ContentPlace[] places = [.. texts.Select(_ => Place with { RowId = SampleCalls.Id() })];
+
+        var boxes = _cipher.EncryptAll(texts, i => places[i]);
+
+        Assert.Equal(20, boxes.Select(b => Convert.ToHexString(b.AsSpan(5, 12))).Distinct().Count());
+        for (var i = 0; i < boxes.Length; i++)
+        {
+            Assert.Equal(texts[i].ToArray(), _cipher.Decrypt(boxes[i], places[i]));
+            Assert.ThrowsAny<CryptographicException>(() => _cipher.Decrypt(boxes[i], places[(i + 1) % boxes.Length]));
+        }
+    }
+
+    [Fact]
     public void Every_flipped_bit_is_noticed()
     {
         var box = _cipher.Encrypt("the text of a message"u8, Place);
