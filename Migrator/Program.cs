@@ -41,4 +41,4 @@ if (seedOptions is { Enabled: true, DevelopmentKey: { Length: > 0 } key })
     await seed.DevelopmentAsync(db, key, cancellationToken);
 return 0;
 
-string Required(string name) => builder.Configuration.GetSafePostgres(name);
+string Required(string name) => builder.GetSafePostgres(name);

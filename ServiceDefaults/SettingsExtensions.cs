@@ -1,4 +1,7 @@
+using System.ComponentModel.DataAnnotations;
+using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -6,16 +9,40 @@ using Microsoft.Extensions.Options;
 namespace AiAspire.ServiceDefaults;
 
 /// <summary>Settings that cannot be used are told to whoever wrote them, in sentences; the host itself would show a stack trace.</summary>
-public static class SettingsExtensions
+public static partial class SettingsExtensions
 {
     /// <summary>Builds the application and looks at its settings; the server itself asks for some of them as it is built.</summary>
     /// <param name="builder">The builder.</param>
-    /// <returns>Null after it has said on standard error what is wrong: the process should end.</returns>
-    public static WebApplication? BuildWithUsableSettings(this WebApplicationBuilder builder)
+    /// <param name="register">Registrations that ask for settings themselves.</param>
+    /// <param name="errors">Where to say what is wrong; null: standard error.</param>
+    /// <returns>Null after it has said what is wrong: the process should end.</returns>
+    public static WebApplication? BuildWithUsableSettings(this WebApplicationBuilder builder, Action? register = null, TextWriter? errors = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
         WebApplication? app = null;
-        return AreUsable(() => Validate(app = builder.Build()), Console.Error) ? app : null;
+        return AreUsable(Build, errors ?? Console.Error) ? app : null;
+
+        void Build()
+        {
+            register?.Invoke();
+            Validate(app = builder.Build());
+        }
+    }
+
+    /// <summary>A section that a registration depends on, under the rules of validated options: no unknown key, and every annotation holds.</summary>
+    /// <param name="configuration">The configuration.</param>
+    /// <param name="section">The section; its defaults when it is not there.</param>
+    /// <exception cref="OptionsValidationException">A value is not as it must be; a sentence for each.</exception>
+    /// <exception cref="InvalidOperationException">A key is unknown, or a value is of another type.</exception>
+    public static T GetValid<T>(this IConfiguration configuration, string section)
+        where T : class, new()
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        var options = configuration.GetSection(section).Get<T>(static binder => binder.ErrorOnUnknownConfiguration = true) ?? new T();
+        var faults = new List<ValidationResult>();
+        return Validator.TryValidateObject(options, new ValidationContext(options), faults, validateAllProperties: true)
+            ? options
+            : throw new OptionsValidationException(section, typeof(T), faults.Select(f => Named(section, f.ErrorMessage!)));
     }
 
     /// <summary>Looks at every validated option before anything starts.</summary>
@@ -49,7 +76,18 @@ public static class SettingsExtensions
     {
         AggregateException all => [.. all.InnerExceptions.SelectMany(FaultsIn)],
         OptionsValidationException invalid => [.. invalid.Failures],
-        InvalidOperationException { Source: "Microsoft.Extensions.Configuration.Binder" } unknown => [unknown.Message],
+        ValidationException invalid => [invalid.Message],
+        InvalidOperationException { Source: "Microsoft.Extensions.Configuration.Binder" } unbound => [Told(unbound.Message)],
         _ => [],
     };
+
+    private static string Named(string section, string fault) => fault.StartsWith($"{section}:", StringComparison.Ordinal) ? fault : $"{section}: {fault}";
+
+    private static string Told(string message) => UnknownKeys().Match(message) is { Success: true } unknown
+        ? $"There is no setting {unknown.Groups["keys"].Value} among {unknown.Groups["type"].Value}: it is misspelt, or of another version."
+        : message;
+
+    // The binder speaks of its own options. Where it says something else, its words are passed on.
+    [GeneratedRegex(@"^'ErrorOnUnknownConfiguration' was set .* on the instance of (?:[\w`]+[.+])*(?<type>[\w`]+): (?<keys>.+)$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
+    private static partial Regex UnknownKeys();
 }

@@ -26,9 +26,8 @@ builder.Services.AddBatches();
 builder.Services.AddJobRunner();
 builder.Services.AddNotificationSending(http => http.WithoutStandardResilience());
 builder.Services.AddHostedService<NotificationRunner>();
-builder.AddSchedules();
 
-if (builder.BuildWithUsableSettings() is not { } app)
+if (builder.BuildWithUsableSettings(() => builder.AddSchedules()) is not { } app)
     return 1;
 app.MapDefaultEndpoints();
 app.Run();

@@ -14,8 +14,8 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
     private const int ClientClosedRequest = 499;
     private static readonly TimeSpan TryAgainAfter = TimeSpan.FromSeconds(1);
 
-    /// <summary>Of a server that restarts. An SDK that tries five times more lasts for fifteen seconds.</summary>
-    private static readonly TimeSpan TryDatabaseAgainAfter = TimeSpan.FromSeconds(3);
+    /// <summary>Of a store that restarts, the database or the keys'. An SDK that is told to try five times lasts for fifteen seconds.</summary>
+    private static readonly TimeSpan TryStoreAgainAfter = TimeSpan.FromSeconds(3);
 
     public async Task InvokeAsync(HttpContext http)
     {
@@ -97,11 +97,11 @@ internal sealed partial class ErrorMiddleware(RequestDelegate next, ILogger<Erro
         UserKeyDestroyedException => Erased(),
         MasterKeyUnavailableException => new WireException(
             503, "server_error", "keys_unavailable", "The keys cannot be reached at the moment. Try again shortly.")
-        { RetryAfter = TryDatabaseAgainAfter },
+        { RetryAfter = TryStoreAgainAfter },
         // No connection to be had, or a server that is restarting: the caller may try again, and SDKs do.
         NpgsqlException { IsTransient: true } or TimeoutException => new WireException(
             503, "server_error", "database_unavailable", "The service is busy or restarting. Try again shortly.")
-        { RetryAfter = TryDatabaseAgainAfter },
+        { RetryAfter = TryStoreAgainAfter },
         _ => null,
     };
 

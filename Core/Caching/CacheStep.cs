@@ -34,8 +34,14 @@ public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, Cac
         if (kept is null)
         {
             flight = await cache.TakeFlightAsync(key);
-            // Whoever has the right to call may have it from one who kept his reply since the first look.
-            kept = flight is null ? await cache.AwaitFlightAsync(key, cancellationToken) : await cache.FindAsync(key);
+            kept = flight switch
+            {
+                null => await cache.AwaitFlightAsync(key, cancellationToken),
+                // Redis is away: it is not asked twice, each time until it times out.
+                { IsNullOrEmpty: true } => null,
+                // Whoever has the right to call may have it from one who kept his reply since the first look.
+                _ => await cache.FindAsync(key),
+            };
         }
 
         try

@@ -90,7 +90,7 @@ public sealed partial class ReplyCache(IConnectionMultiplexer redis, UserKeys us
     public Task ForgetAsync(Guid tenantId) => redis.GetDatabase().StringIncrementAsync(EpochOf(tenantId));
 
     /// <summary>Takes the right to make the call that others with the same key wait for.</summary>
-    /// <returns>Null when another has it.</returns>
+    /// <returns>Null when another has it; empty, and everybody has it, when Redis is away.</returns>
     public async Task<RedisValue?> TakeFlightAsync(ReplyKey key)
     {
         try

@@ -55,8 +55,7 @@ public static class PostgresExtensions
                 (source.ConnectionStringBuilder.MaxAutoPrepare, source.ConnectionStringBuilder.AutoPrepareMinUsages) = (100, 2);
             if (!PostgresConnectionRules.NamesPoolSize(options.ConnectionString!))
                 source.ConnectionStringBuilder.MaxPoolSize = MaxConnections;
-            // Whose a session is, in pg_stat_activity and the server's log.
-            source.ConnectionStringBuilder.ApplicationName ??= provider.GetRequiredService<IHostEnvironment>().ApplicationName;
+            Name(source.ConnectionStringBuilder, provider.GetRequiredService<IHostEnvironment>());
             source.UseLoggerFactory(provider.GetRequiredService<ILoggerFactory>());
             configure?.Invoke(source);
             return source.Build();
@@ -75,19 +74,25 @@ public static class PostgresExtensions
 
     /// <summary>A connection string under the same rules, for a process that opens connections of its own.</summary>
     /// <exception cref="OptionsValidationException">It is missing or refused; one sentence says why.</exception>
-    public static string GetSafePostgres(this IConfiguration configuration, string connectionName)
+    public static string GetSafePostgres(this IHostApplicationBuilder builder, string connectionName)
     {
-        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(builder);
+        var configuration = builder.Configuration;
         var options = new PostgresConnectionOptions
         {
             ConnectionString = configuration.GetConnectionString(connectionName),
             AllowPlaintext = configuration.GetValue(PlaintextSetting, defaultValue: false),
         };
         var result = new PostgresConnectionRules(connectionName).Validate(connectionName, options);
-        return result.Failed
-            ? throw new OptionsValidationException(connectionName, typeof(PostgresConnectionOptions), result.Failures)
-            : options.ConnectionString!;
+        if (result.Failed)
+            throw new OptionsValidationException(connectionName, typeof(PostgresConnectionOptions), result.Failures);
+        var safe = new NpgsqlConnectionStringBuilder(options.ConnectionString);
+        Name(safe, builder.Environment);
+        return safe.ConnectionString;
     }
+
+    /// <summary>Whose a session is, in pg_stat_activity and the server's log.</summary>
+    private static void Name(NpgsqlConnectionStringBuilder connection, IHostEnvironment environment) => connection.ApplicationName ??= environment.ApplicationName;
 
     private sealed class PostgresHealthCheck(NpgsqlDataSource source) : IHealthCheck
     {

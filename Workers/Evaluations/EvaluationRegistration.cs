@@ -1,4 +1,3 @@
-using System.ComponentModel.DataAnnotations;
 using AiAspire.ServiceDefaults;
 
 namespace AiAspire.Workers.Evaluations;
@@ -10,9 +9,7 @@ internal static class EvaluationRegistration
     /// <returns>The settings; <see cref="ScheduledEvaluationOptions.Enabled"/> says whether there is anything to schedule.</returns>
     public static ScheduledEvaluationOptions AddScheduledEvaluation(this IHostApplicationBuilder builder)
     {
-        var options = builder.Configuration.GetSection(ScheduledEvaluationOptions.Section).Get<ScheduledEvaluationOptions>(binder => binder.ErrorOnUnknownConfiguration = true)
-            ?? new ScheduledEvaluationOptions();
-        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
+        var options = builder.Configuration.GetValid<ScheduledEvaluationOptions>(ScheduledEvaluationOptions.Section);
         options.ThrowIfPlaintext(builder.Configuration);
         builder.Services.AddSingleton(options);
         // Asking for an evaluation costs money: nothing repeats it on its own.

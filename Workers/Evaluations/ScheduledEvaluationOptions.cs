@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using AiAspire.ServiceDefaults.Transport;
+using AiAspire.Workers.Schedules;
 
 namespace AiAspire.Workers.Evaluations;
 
@@ -22,6 +23,7 @@ public sealed class ScheduledEvaluationOptions : IValidatableObject
     public int? Repeats { get; init; }
 
     /// <summary>When: a Quartz cron expression in UTC. Default: every day at 04:11.</summary>
+    [CronExpression]
     public string Cron { get; init; } = "0 11 4 * * ?";
 
     /// <summary>The Evaluator; <c>http://evaluator</c> is found by service discovery.</summary>

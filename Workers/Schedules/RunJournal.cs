@@ -29,8 +29,7 @@ internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedul
             Schedule = schedule,
             Trigger = manual ? RunTrigger.Manual : context.Recovering ? RunTrigger.Recovery : RunTrigger.Schedule,
             State = RunState.Running,
-            // Quartz says "now" of what was missed, and says it again when a second worker starts at that moment.
-            DueAt = manual ? null : schedules.LastUpTo(schedule, context.ScheduledFireTimeUtc ?? now),
+            DueAt = manual ? null : DueAt(context.Trigger, context.ScheduledFireTimeUtc ?? now),
             Worker = $"{Environment.MachineName}:{Environment.ProcessId}",
             StartedAt = now,
         };
@@ -58,6 +57,13 @@ internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedul
             await WrittenAsync(run, book.FinishAsync(run, CancellationToken.None));
         }
     }
+
+    /// <summary>
+    /// Quartz says "now" of what was missed, and says it again when a second worker starts at that moment. The trigger's own times count: workers of another
+    /// version or with other settings may have declared it.
+    /// </summary>
+    private static DateTimeOffset DueAt(ITrigger trigger, DateTimeOffset fireTime)
+        => trigger is ICronTrigger { CronExpressionString: { } cron } ? ScheduleList.LastUpTo(cron, fireTime) : fireTime;
 
     private async Task<bool> WrittenAsync(ScheduleRun run, Task write)
     {

@@ -17,18 +17,19 @@ internal sealed class ScheduleList(IReadOnlyDictionary<string, string> crons)
     public DateTimeOffset? NextAfter(string name, DateTimeOffset time)
         => crons.TryGetValue(name, out var cron) ? new CronExpression(cron, TimeZoneInfo.Utc).GetNextValidTimeAfter(time) : null;
 
-    /// <summary>The last time of the schedule up to this one, which is itself when it is one, and for a name that is not there.</summary>
-    public DateTimeOffset LastUpTo(string name, DateTimeOffset time)
+    /// <summary>The last time of a cron expression up to this one, which is itself when it is one, and when none has come.</summary>
+    public static DateTimeOffset LastUpTo(string cron, DateTimeOffset time)
     {
+        var expression = new CronExpression(cron, TimeZoneInfo.Utc);
         // Quartz looks ahead only. Whatever lies before the last time finds one that has come, whatever lies behind it does not.
         var (before, after) = (time - LongestLookBack, time);
         while (after - before > Shortest)
         {
             var middle = before + ((after - before) / 2);
-            (before, after) = NextAfter(name, middle) <= time ? (middle, after) : (before, middle);
+            (before, after) = expression.GetNextValidTimeAfter(middle) <= time ? (middle, after) : (before, middle);
         }
 
-        return NextAfter(name, before) is { } last && last <= time ? last : time;
+        return expression.GetNextValidTimeAfter(before) is { } last && last <= time ? last : time;
     }
 
     public IReadOnlyCollection<Schedule> Rows(DateTimeOffset now)

@@ -3,6 +3,8 @@ using AiAspire.Core.Conversations;
 using AiAspire.Core.Data;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Schedules;
+using AiAspire.ServiceDefaults;
+using AiAspire.ServiceDefaults.Postgres;
 using AiAspire.Workers.Evaluations;
 using Quartz;
 
@@ -14,27 +16,35 @@ public sealed class ScheduleOptions
     public const string Section = "Schedules";
 
     /// <summary>When retention runs: a Quartz cron expression in UTC. Default: every hour, at minute 17.</summary>
+    [CronExpression]
     public string RetentionCron { get; init; } = "0 17 * * * ?";
 
     /// <summary>When stored answers past their day are deleted. Default: every hour, at minute 37.</summary>
+    [CronExpression]
     public string IdempotencyCleanupCron { get; init; } = "0 37 * * * ?";
 
     /// <summary>When providers are probed. Default: every 30 seconds.</summary>
+    [CronExpression]
     public string ProviderProbeCron { get; init; } = "0/30 * * * * ?";
 
     /// <summary>When attempts whose lease has ended are closed. Default: every 30 seconds.</summary>
+    [CronExpression]
     public string ReconcileCron { get; init; } = "0/30 * * * * ?";
 
     /// <summary>When the ledger is summed up. Default: every 10 seconds.</summary>
+    [CronExpression]
     public string UsageRollupCron { get; init; } = "5/10 * * * * ?";
 
     /// <summary>When notifications past <c>Notifications:KeepDays</c> are deleted. Default: every day at 03:47.</summary>
+    [CronExpression]
     public string NotificationCleanupCron { get; init; } = "0 47 3 * * ?";
 
     /// <summary>When the partitions of the months ahead are made. Default: every day at 02:23, which mends a month that was missed.</summary>
+    [CronExpression]
     public string PartitionCron { get; init; } = "0 23 2 * * ?";
 
     /// <summary>When the age of provider keys is looked at. Default: every day at 06:07.</summary>
+    [CronExpression]
     public string KeyAgeCron { get; init; } = "0 7 6 * * ?";
 
     /// <summary>Seconds after which a firing that no worker took counts as missed: it is made up for once, however many were missed. Default 60.</summary>
@@ -47,8 +57,7 @@ internal static class SchedulesRegistration
     /// <summary>Quartz, clustered: its tables decide which replica fires.</summary>
     public static void AddSchedules(this IHostApplicationBuilder builder)
     {
-        var options = builder.Configuration.GetSection(ScheduleOptions.Section).Get<ScheduleOptions>(binder => binder.ErrorOnUnknownConfiguration = true) ?? new ScheduleOptions();
-        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
+        var options = builder.Configuration.GetValid<ScheduleOptions>(ScheduleOptions.Section);
         var evaluation = builder.AddScheduledEvaluation();
         var crons = new Dictionary<string, string>(StringComparer.Ordinal);
         builder.Services.AddSingleton<Retention>();
@@ -71,7 +80,7 @@ internal static class SchedulesRegistration
             });
             quartz.UsePersistentStore(store =>
             {
-                store.UsePostgres(builder.Configuration.GetConnectionString("aiaspire")!);
+                store.UsePostgres(builder.GetSafePostgres("aiaspire"));
                 store.ConfigureStore(tables =>
                 {
                     tables.TablePrefix = "quartz.qrtz_";

@@ -9,12 +9,13 @@ using AiAspire.Load.Throughput;
 const string Usage = """
     dotnet run -c Release --project tests/Load -- VERB
       batch            a batch of 10,000 lines with 1 % bad ones through the official OpenAI SDK, one of 3 workers killed every 10 s
+      jobs-bulk        no-op jobs queued in bulk beside pg-boss, in turn
       jobs-crash       10,000 jobs of 4 tenants, 3 workers of which one is killed every 5 s, 3 restarts of PostgreSQL, 1 in 10 provider calls failing
       jobs-fairness    the wait of one tenant's jobs, alone and beside another tenant's 10,000
       gateway-chaos    chat over 2 replicas of the Api while providers fail in every way, Redis, PostgreSQL and replicas are killed and callers leave
       gateway-soak     chat at a steady pace, and what grows meanwhile
       jobs-throughput  no-op jobs beside Hangfire.PostgreSql and pg-boss on the same PostgreSQL
-    --jobs N takes fewer jobs, --minutes N (5 of chaos, 10 of soak) a shorter time, --rounds N other than 3 rounds. The result is Markdown on the standard
+    --jobs N takes fewer jobs, --minutes N (5 of chaos, 10 of soak) a shorter time, --rounds N other than 3 rounds (8 of bulk). The result is Markdown on the standard
     output; the exit code is 1 when something is not as it must be.
     """;
 
@@ -42,6 +43,8 @@ switch (args[0])
         return await GatewayChaosAsync();
     case "gateway-soak":
         return await GatewaySoakAsync();
+    case "jobs-bulk":
+        return await new BulkRun(jobs ?? 20_000, rounds ?? 8, time, Say).RunAsync(stop.Token);
     case "jobs-fairness":
         return await new FairnessRun(jobs ?? 10_000, rounds ?? 3, time, Say).RunAsync(stop.Token);
     case "jobs-throughput":

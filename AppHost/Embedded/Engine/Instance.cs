@@ -37,8 +37,8 @@ internal sealed class Instance(Resource resource, int replica, Recipe recipe, bo
 
     public int? Pid => _process?.Pid;
 
-    /// <summary>False when it was stopped, for a while or for good.</summary>
-    public bool IsWanted => _wanted && !HasFailed;
+    /// <summary>False when no process will come of itself: it was stopped, is finished or has failed.</summary>
+    public bool IsWanted => _wanted && State is not (KnownResourceStates.FailedToStart or KnownResourceStates.Finished);
 
     public ResourceLog Log { get; } = host.OpenLog(resource, replica, recipe);
 

@@ -8,9 +8,6 @@ namespace AiAspire.Integration.Admin;
 /// <summary>A tenant made through the administrative API, with what tests do to it as an operator.</summary>
 internal sealed class AdministeredTenant : IDisposable
 {
-    /// <summary>Five seconds at most, by the notification or the cache's end; the rest is for a busy machine.</summary>
-    public static readonly TimeSpan EverywhereWithin = TimeSpan.FromSeconds(15);
-
     private readonly RunningApplication _application;
 
     private AdministeredTenant(RunningApplication application, HttpClient operators, JsonElement tenant)
@@ -68,7 +65,7 @@ internal sealed class AdministeredTenant : IDisposable
         },
         _application,
         "api",
-        EverywhereWithin);
+        Wait.EverywhereWithin);
 
     public async Task<List<JsonElement>> AuditAsync(string action)
     {

@@ -116,7 +116,7 @@ public sealed class AdministrationTests(RunningApplication application)
             },
             application,
             "api",
-            AdministeredTenant.EverywhereWithin);
+            Wait.EverywhereWithin);
         using (var small = await client.ChatAsync("hello", "sim-small"))
             Assert.Equal("5000", small.Header("x-ratelimit-limit-tokens"));
         var tiers = (await tenant.Operator.GetFromJsonAsync<JsonElement>(tenant.Path("tiers"), Cancelled)).GetProperty("data").EnumerateArray()

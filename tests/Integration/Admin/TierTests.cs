@@ -72,7 +72,7 @@ public sealed class TierTests(RunningApplication application)
             },
             application,
             "api",
-            AdministeredTenant.EverywhereWithin);
+            Wait.EverywhereWithin);
     }
 
     [Fact]
@@ -118,5 +118,5 @@ public sealed class TierTests(RunningApplication application)
         },
         application,
         "api",
-        AdministeredTenant.EverywhereWithin);
+        Wait.EverywhereWithin);
 }

@@ -4,6 +4,9 @@ namespace AiAspire.Integration.Application;
 
 internal static class Wait
 {
+    /// <summary>Until a change holds in every process: five seconds at most, by the notification or the cache's end; the rest is for a busy machine.</summary>
+    public static readonly TimeSpan EverywhereWithin = TimeSpan.FromSeconds(15);
+
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Asks until the answer is not null; on time-out says what was waited for and what was seen instead, with the last log lines of a resource.</summary>
@@ -11,7 +14,7 @@ internal static class Wait
         string what, Func<Task<T?>> ask, RunningApplication application, string resource, TimeSpan? atMost = null, Func<string>? seen = null)
         where T : class
     {
-        var limit = atMost ?? TimeSpan.FromSeconds(30);
+        var limit = atMost ?? TimeSpan.FromSeconds(60);
         var started = Stopwatch.GetTimestamp();
         while (true)
         {

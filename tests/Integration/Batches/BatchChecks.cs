@@ -11,7 +11,7 @@ internal static class BatchChecks
     public const string ChatCompletions = "/v1/chat/completions";
 
     /// <summary>How long a batch of theirs may take.</summary>
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
 
     /// <summary>A file of requests to one endpoint, <c>r0</c>, <c>r1</c> and so on.</summary>
     public static byte[] Lines(string url, params object[] bodies)
@@ -22,15 +22,17 @@ internal static class BatchChecks
 
     public static Guid Id(this BatchOutcome outcome) => IdOf(outcome.Batch.GetProperty("id").GetString()!);
 
-    /// <summary>Waits until so many of a batch's lines are done.</summary>
+    /// <summary>Waits until so many of a batch's lines are done. They are gone once the batch is over.</summary>
     public static async Task PartsAsync(this RunningApplication application, string batch, int count)
     {
         await using var database = await application.OpenSuperuserAsync();
+        var seen = 0L;
         await Wait.UntilAsync(
             $"{count} lines of the batch",
-            async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", IdOf(batch)) >= count,
+            async () => (seen = await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", IdOf(batch))) >= count,
             application,
-            "workers");
+            "workers",
+            seen: () => $"Of {batch} {seen} are there.");
     }
 
     /// <summary>By the ledger, each answer is charged, and nothing but the answers. Of all batches of its user this must be the last.</summary>

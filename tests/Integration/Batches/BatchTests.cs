@@ -181,11 +181,12 @@ public sealed class BatchTests(RunningApplication application)
 
         var batches = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => CreateAsync()));
         Assert.Single(batches.OfType<string>().Distinct());
-        Assert.Equal(batches.OfType<string>().First(), await CreateAsync());
+        var batch = await CreateAsync();
+        Assert.Equal(batches.OfType<string>().First(), batch);
         Assert.Single((await client.GetFromJsonAsync<JsonElement>("/v1/batches", Cancelled)).Ids());
         await Wait.UntilAsync(
             "the batch to be over",
-            async () => (await client.GetFromJsonAsync<JsonElement>($"/v1/batches/{await CreateAsync()}", Cancelled)).Status() == "completed",
+            async () => (await client.GetFromJsonAsync<JsonElement>($"/v1/batches/{batch}", Cancelled)).Status() == "completed",
             application,
             "workers");
 

@@ -39,7 +39,7 @@ public sealed class ErasedUserTests(RunningApplication application)
         var first = await EraseAsync(admin, user);
         Assert.Equal(first, await EraseAsync(admin, user));
 
-        await Wait.UntilAsync("the erasure to reach the api", async () => (await own.GetAsync("/v1/models", Cancelled)).StatusCode == HttpStatusCode.Gone, application, "api", AdministeredTenant.EverywhereWithin);
+        await Wait.UntilAsync("the erasure to reach the api", async () => (await own.GetAsync("/v1/models", Cancelled)).StatusCode == HttpStatusCode.Gone, application, "api", Wait.EverywhereWithin);
         var document = JsonElement.Parse(await admin.GetStringAsync("/openapi/v1.json", Cancelled));
         var asked = 0;
         foreach (var path in document.GetProperty("paths").EnumerateObject().Where(p => p.Name.StartsWith("/v1", StringComparison.Ordinal)))

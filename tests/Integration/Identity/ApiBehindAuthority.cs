@@ -40,8 +40,16 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
             ["Identity:Audience"] = OidcServer.Audience,
             ["Identity:TenantClaim"] = OidcServer.TenantClaim,
         });
-        api.StartServer();
-        return api;
+        try
+        {
+            api.StartServer();
+            return api;
+        }
+        catch
+        {
+            await api.DisposeAsync();
+            throw;
+        }
 
         async Task<string> ConnectionAsync(string role, string database)
         {

@@ -142,7 +142,7 @@ public sealed class BudgetTests(RunningApplication application)
             var response = await AskAsync(client, feature);
             if (response.StatusCode == status)
                 return response;
-            Assert.True(TimeProvider.System.GetElapsedTime(started) < AdministeredTenant.EverywhereWithin, $"Waited {AdministeredTenant.EverywhereWithin} for status {(int)status}; the last was {(int)response.StatusCode}.");
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < Wait.EverywhereWithin, $"Waited {Wait.EverywhereWithin} for status {(int)status}; the last was {(int)response.StatusCode}.");
             response.Dispose();
         }
     }

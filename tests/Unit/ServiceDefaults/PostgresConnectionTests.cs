@@ -22,7 +22,8 @@ public sealed class PostgresConnectionTests
     [InlineData("Host=10.0.0.7:5432", "TLS")]
     public async Task Refuses_to_start_and_says_why(string? connectionString, string reason)
     {
-        using var app = Build(connectionString);
+        var builder = Builder(connectionString);
+        using var app = builder.Build();
 
         var refusal = await Assert.ThrowsAsync<OptionsValidationException>(
             () => app.StartAsync(TestContext.Current.CancellationToken));
@@ -30,7 +31,7 @@ public sealed class PostgresConnectionTests
         Assert.Contains("'main'", refusal.Message, StringComparison.Ordinal);
         Assert.Contains(reason, refusal.Message, StringComparison.Ordinal);
         // The same for those who open connections of their own.
-        var own = Assert.Throws<OptionsValidationException>(() => app.Services.GetRequiredService<IConfiguration>().GetSafePostgres("main"));
+        var own = Assert.Throws<OptionsValidationException>(() => builder.GetSafePostgres("main"));
         Assert.Equal(refusal.Message, own.Message);
     }
 
@@ -67,12 +68,12 @@ public sealed class PostgresConnectionTests
     [InlineData("Host=localhost;Application Name=reports", "reports")]
     public void Sessions_bear_the_name_of_the_process_unless_the_connection_string_names_another(string connectionString, string? name)
     {
-        using var app = Build(connectionString);
+        var builder = Builder(connectionString);
+        using var app = builder.Build();
 
-        var used = new NpgsqlConnectionStringBuilder(app.Services.GetRequiredService<NpgsqlDataSource>().ConnectionString);
-
-        Assert.Equal(name ?? app.Services.GetRequiredService<IHostEnvironment>().ApplicationName, used.ApplicationName);
-        Assert.NotEmpty(used.ApplicationName!);
+        Assert.NotEmpty(builder.Environment.ApplicationName);
+        foreach (var used in new[] { app.Services.GetRequiredService<NpgsqlDataSource>().ConnectionString, builder.GetSafePostgres("main") })
+            Assert.Equal(name ?? builder.Environment.ApplicationName, new NpgsqlConnectionStringBuilder(used).ApplicationName);
     }
 
     [Fact]
@@ -85,13 +86,15 @@ public sealed class PostgresConnectionTests
         Assert.DoesNotContain("hunter2", refusal.ToString(), StringComparison.Ordinal);
     }
 
-    private static IHost Build(string? connectionString, params (string Key, string Value)[] settings)
+    private static IHost Build(string? connectionString, params (string Key, string Value)[] settings) => Builder(connectionString, settings).Build();
+
+    private static HostApplicationBuilder Builder(string? connectionString, params (string Key, string Value)[] settings)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Configuration["ConnectionStrings:main"] = connectionString;
         foreach (var (key, value) in settings)
             builder.Configuration[key] = value;
         builder.AddPostgres("main");
-        return builder.Build();
+        return builder;
     }
 }
