@@ -7,7 +7,7 @@ using Npgsql;
 namespace AiAspire.Api.Chat;
 
 /// <summary>Brings a reply to its caller: whole as JSON, or event by event; from the pipeline, or from the idempotency store.</summary>
-internal static class ChatDelivery
+internal static partial class ChatDelivery
 {
     private const string ReplayedHeader = "Idempotent-Replayed";
 
@@ -16,10 +16,11 @@ internal static class ChatDelivery
     /// <param name="reply">The pipeline's events.</param>
     /// <param name="record">Takes each event, when the reply is to be replayed to a retry.</param>
     /// <param name="time">Clock.</param>
+    /// <param name="logger">Told of what breaks off a stream through nobody's known fault.</param>
     /// <param name="running">Cancels the call itself; the caller's leaving only ends the writing when this is another token.</param>
     /// <returns>Whether the reply is whole and settled.</returns>
     public static async Task<bool> DeliverAsync(
-        HttpContext http, ChatCall call, IAsyncEnumerable<ChatEvent> reply, RecordedReply? record, TimeProvider time, CancellationToken running)
+        HttpContext http, ChatCall call, IAsyncEnumerable<ChatEvent> reply, RecordedReply? record, TimeProvider time, ILogger logger, CancellationToken running)
     {
         await using var events = reply.GetAsyncEnumerator(running);
         bool any;
@@ -34,7 +35,7 @@ internal static class ChatDelivery
         }
 
         if (any && call.Request.Stream)
-            return await StreamAsync(http, call, events, record, time);
+            return await StreamAsync(http, call, events, record, time, logger);
         if (any)
             await WriteWholeAsync(http, call, events, record, time);
         return any;
@@ -74,7 +75,8 @@ internal static class ChatDelivery
         await WriteJsonAsync(http, json);
     }
 
-    private static async Task<bool> StreamAsync(HttpContext http, ChatCall call, IAsyncEnumerator<ChatEvent> events, RecordedReply? record, TimeProvider time)
+    private static async Task<bool> StreamAsync(
+        HttpContext http, ChatCall call, IAsyncEnumerator<ChatEvent> events, RecordedReply? record, TimeProvider time, ILogger logger)
     {
         ChatHeaders.Write(http.Response, call, time);
         StartStream(http);
@@ -92,10 +94,17 @@ internal static class ChatDelivery
             ChatSse.WriteDone(writer);
             whole = true;
         }
-        catch (Exception e) when (!http.RequestAborted.IsCancellationRequested && e is WireException or NpgsqlException)
+        catch (Exception e) when (!http.RequestAborted.IsCancellationRequested)
         {
             // The status line is long gone: an error event and no [DONE] tell SDKs that the answer is not whole.
-            ChatSse.WriteError(writer, e as WireException ?? new WireException(500, "server_error", "internal_error", "The answer could not be recorded."));
+            ChatSse.WriteError(writer, e switch
+            {
+                WireException told => told,
+                NpgsqlException => new WireException(500, "server_error", "internal_error", "The answer could not be recorded."),
+                _ => new WireException(500, "server_error", "internal_error", "Something went wrong on our side; the answer is not whole."),
+            });
+            if (e is not WireException)
+                LogBroken(logger, call.RequestId, e);
         }
 
         await FlushAsync(http, writer);
@@ -123,4 +132,7 @@ internal static class ChatDelivery
         if (!http.RequestAborted.IsCancellationRequested)
             await writer.FlushAsync(CancellationToken.None);
     }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The stream of request {RequestId} broke off")]
+    private static partial void LogBroken(ILogger logger, Guid requestId, Exception exception);
 }

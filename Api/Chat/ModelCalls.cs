@@ -8,7 +8,7 @@ using AiAspire.Core.Wire;
 namespace AiAspire.Api.Chat;
 
 /// <summary>Takes a request for a model through the pipeline, whatever its kind, and brings back the reply.</summary>
-internal sealed class ModelCalls(RequestCaller caller, ChatPipeline pipeline, IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time)
+internal sealed class ModelCalls(RequestCaller caller, ChatPipeline pipeline, IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time, ILogger<ModelCalls> logger)
 {
     private const string FeatureHeader = "X-AiAspire-Feature";
     private const int MaxFeatureLength = 64;
@@ -54,7 +54,7 @@ internal sealed class ModelCalls(RequestCaller caller, ChatPipeline pipeline, Id
         var answered = false;
         try
         {
-            answered = await ChatDelivery.DeliverAsync(http, call, pipeline.RunAsync(call, running), record, time, running);
+            answered = await ChatDelivery.DeliverAsync(http, call, pipeline.RunAsync(call, running), record, time, logger, running);
         }
         finally
         {

@@ -21,7 +21,12 @@ internal static class ErrorWriter
     private static async Task WriteAsync(HttpContext http, int status, ReadOnlyMemory<byte> json)
     {
         if (http.Response.HasStarted)
+        {
+            // An answer that breaks off must not look whole: without this a chunked body would simply end.
+            http.Abort();
             return;
+        }
+
         http.Response.StatusCode = status;
         http.Response.ContentType = "application/json";
         http.Response.ContentLength = json.Length;

@@ -59,7 +59,7 @@ public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, Cac
             metrics.Miss(call.Feature);
             call.LookedIntoCache = true;
             var events = new List<ReadOnlyMemory<byte>>();
-            var bytes = 0;
+            var (bytes, cap) = (0, call.OutputCap);
             await foreach (var reply in next(call, cancellationToken))
             {
                 bytes += reply.Json.Length;
@@ -68,8 +68,8 @@ public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, Cac
                 yield return reply;
             }
 
-            // What a filter cut short may pass the next time; all else that came to its end is kept.
-            var whole = call.Reply.HasItems || call.Reply.FinishReason is not (null or "content_filter");
+            // What a filter cut short may pass the next time, and what a limit cut short is longer once that frees; all else that came to its end is kept.
+            var whole = call.Reply.HasItems || (call.Reply.FinishReason is not (null or "content_filter") && !(call.OutputCap < cap && MayBeCut(call)));
             if (bytes <= _options.MaxReplyBytes && call.Served is { Outcome: AttemptOutcome.Succeeded } served && whole)
                 await cache.KeepAsync(key, served.Target.Target.Provider, served.Target.Target.Model.Id, served.Cost, call.Request.Stream ? ReplyFolding.Fold(events) : events[0]);
         }
@@ -79,6 +79,9 @@ public sealed class CacheStep(ReplyCache cache, EmbeddingAnswers embeddings, Cac
                 await cache.LandAsync(key, token);
         }
     }
+
+    // Of several choices the end of the first alone is known.
+    private static bool MayBeCut(ChatCall call) => call.Request.Choices > 1 || call.Reply.FinishReason == "length";
 
     private static IEnumerable<ChatEvent> Replay(ChatCall call, KeptReply kept)
     {

@@ -27,8 +27,6 @@ public delegate Task SettleCall(CallEnd end);
 /// </summary>
 public sealed partial class CallBooks : ICallBooks
 {
-    private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>A database that restarts is back within seconds; until then the reply's last byte waits.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
@@ -66,7 +64,7 @@ public sealed partial class CallBooks : ICallBooks
                 await (also is null ? _write(entry) : WriteAloneAsync(entry, also));
                 break;
             }
-            catch (Exception e) when (e is NpgsqlException { IsTransient: true } or OperationCanceledException && _time.GetElapsedTime(started) < Patience)
+            catch (Exception e) when (e is NpgsqlException { IsTransient: true } && _time.GetElapsedTime(started) < Patience)
             {
                 // Should the lost answer have been a commit: every statement is keyed by ids made before and may be repeated.
                 LogSettleRetry(_logger, call.RequestId, attempt, e);
@@ -86,14 +84,13 @@ public sealed partial class CallBooks : ICallBooks
         LogCall(_logger, settled);
     }
 
-    private async Task WriteAloneAsync(Entry entry, Action<TenantBatch> also)
+    private Task WriteAloneAsync(Entry entry, Action<TenantBatch> also)
     {
         var batch = new TenantBatch();
         foreach (var statement in Statements([entry]))
             batch.Add(statement);
         also(batch);
-        using var timeout = new CancellationTokenSource(TryTimeout, _time);
-        await _sessions.Open(entry.Settled.Call.Caller.Scope).ExecuteAsync(batch, timeout.Token);
+        return TimedWrite.RunAsync(_time, token => _sessions.Open(entry.Settled.Call.Caller.Scope).ExecuteAsync(batch, token));
     }
 
     private static List<NpgsqlBatchCommand> Statements(IReadOnlyList<Entry> entries)

@@ -4,16 +4,16 @@ namespace AiAspire.Core.Data;
 
 /// <summary>
 /// Writes what many calls bring in few commits: whoever comes first writes at once, and for all who come while it writes the next
-/// commit is one. No timer, so a lone call is not held back; under load the cost of a commit and of a statement is shared.
+/// commit is one. No timer, so a lone call is not held back; under load the cost of a commit and of a statement is shared. One write at a time:
+/// with several, fewer would share a commit.
 /// </summary>
 /// <param name="maxBatch">Most items in one write.</param>
-/// <param name="maxWriters">Most writes at the same time; with two, one executes while the other waits for its disk.</param>
 /// <param name="write">Writes all of its items, or throws and has written none.</param>
-public sealed class GroupWriter<T>(int maxBatch, int maxWriters, Func<IReadOnlyList<T>, Task> write)
+public sealed class GroupWriter<T>(int maxBatch, Func<IReadOnlyList<T>, Task> write)
 {
     private readonly Lock _lock = new();
     private readonly Queue<Waiting> _waiting = new();
-    private int _writers;
+    private bool _writing;
 
     /// <summary>Returns when the item is committed.</summary>
     public Task WriteAsync(T item)
@@ -22,9 +22,9 @@ public sealed class GroupWriter<T>(int maxBatch, int maxWriters, Func<IReadOnlyL
         lock (_lock)
         {
             _waiting.Enqueue(waiting);
-            if (_writers == maxWriters)
+            if (_writing)
                 return waiting.Done.Task;
-            _writers++;
+            _writing = true;
         }
 
         _ = RunAsync();
@@ -40,7 +40,7 @@ public sealed class GroupWriter<T>(int maxBatch, int maxWriters, Func<IReadOnlyL
             {
                 if (_waiting.Count == 0)
                 {
-                    _writers--;
+                    _writing = false;
                     return;
                 }
 

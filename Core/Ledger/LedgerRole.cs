@@ -11,19 +11,15 @@ public sealed class LedgerRole
 {
     private const int MaxBatch = 250;
 
-    /// <summary>More at the same time would share fewer commits.</summary>
-    private const int MaxWriters = 1;
-    private static readonly TimeSpan TryTimeout = TimeSpan.FromSeconds(10);
-
     private readonly NpgsqlDataSource _dataSource;
-    private readonly TimeProvider _time;
     private readonly GroupWriter<(Kind Kind, object Entry)> _writer;
 
     public LedgerRole(NpgsqlDataSource dataSource, TimeProvider time)
     {
-        (_dataSource, _time) = (dataSource, time);
+        _dataSource = dataSource;
         _writer = new GroupWriter<(Kind Kind, object Entry)>(
-            MaxBatch, MaxWriters, entries => ExecuteAsync(entries.GroupBy(static e => e.Kind, static e => e.Entry).SelectMany(static kind => kind.Key.Statements(kind))));
+            MaxBatch,
+            entries => TimedWrite.RunAsync(time, token => ExecuteAsync(entries.GroupBy(static e => e.Kind, static e => e.Entry).SelectMany(static kind => kind.Key.Statements(kind)), token)));
     }
 
     /// <summary>A kind of entries that share statements.</summary>
@@ -38,23 +34,14 @@ public sealed class LedgerRole
     }
 
     /// <summary>Runs the statements as one transaction in one round trip.</summary>
-    private async Task ExecuteAsync(IEnumerable<NpgsqlBatchCommand> statements)
+    private async Task ExecuteAsync(IEnumerable<NpgsqlBatchCommand> statements, CancellationToken cancellationToken)
     {
-        using var timeout = new CancellationTokenSource(TryTimeout, _time);
-        try
-        {
-            await using var connection = await _dataSource.OpenConnectionAsync(timeout.Token);
-            // One Sync at the end makes the batch one implicit transaction (PostgreSQL manual, "Pipelining").
-            await using var batch = new NpgsqlBatch(connection);
-            foreach (var statement in statements)
-                batch.BatchCommands.Add(statement);
-            await batch.ExecuteNonQueryAsync(timeout.Token);
-        }
-        catch (OperationCanceledException e) when (timeout.IsCancellationRequested)
-        {
-            // Nobody's caller left.
-            throw new NpgsqlException($"The ledger was not written within {TryTimeout.TotalSeconds} s.", new TimeoutException(null, e));
-        }
+        await using var connection = await _dataSource.OpenConnectionAsync(cancellationToken);
+        // One Sync at the end makes the batch one implicit transaction (PostgreSQL manual, "Pipelining").
+        await using var batch = new NpgsqlBatch(connection);
+        foreach (var statement in statements)
+            batch.BatchCommands.Add(statement);
+        await batch.ExecuteNonQueryAsync(cancellationToken);
     }
 
     private sealed class Kind(Func<IEnumerable<object>, IEnumerable<NpgsqlBatchCommand>> statements)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -16,11 +17,17 @@ public sealed partial class LimitGuard
 {
     public const string MeterName = "AiAspire.Limits";
 
+    /// <summary>More are not remembered: their leases end by themselves.</summary>
+    private const int MostUnanswered = 10_000;
+
     private readonly LimitCounters _counters;
     private readonly CounterGenerations _generations;
     private readonly LocalCounters? _local;
     private readonly ILogger<LimitGuard> _logger;
     private readonly TimeProvider _time;
+
+    // Reservations that Redis did not answer, and may have made all the same.
+    private readonly ConcurrentQueue<Guid> _unanswered = new();
     private int _away;
 
     // When the counters last missed something that the ledger has or will have, in ticks; 0: nothing is missing.
@@ -47,6 +54,8 @@ public sealed partial class LimitGuard
             var result = await _counters.ReserveAsync(requestId, windows, demand, cancellationToken);
             if (Interlocked.Exchange(ref _away, 0) == 1)
                 LogBack(_logger);
+            if (!_unanswered.IsEmpty)
+                _ = FreeUnansweredAsync();
             return result;
         }
         catch (Exception e) when (IsAway(e))
@@ -54,7 +63,12 @@ public sealed partial class LimitGuard
             if (Interlocked.Exchange(ref _away, 1) == 0)
                 LogAway(_logger, _local is null ? "calls with a limit are refused" : "this process counts its own share", e);
             if (_local is null)
+            {
+                if (_unanswered.Count < MostUnanswered)
+                    _unanswered.Enqueue(requestId);
                 throw new CountersAwayException(e);
+            }
+
             Missed();
             return _local.Reserve(requestId, windows, demand);
         }
@@ -124,6 +138,16 @@ public sealed partial class LimitGuard
         {
             LogNotFreed(_logger, requestId, e);
         }
+    }
+
+    /// <summary>
+    /// A Redis that hangs makes the reservations that wait at its socket when it goes on, and their callers have been refused long since. What they hold would
+    /// be missing until their leases end.
+    /// </summary>
+    private async Task FreeUnansweredAsync()
+    {
+        while (_unanswered.TryDequeue(out var requestId))
+            await EndLeaseAsync(requestId, CancellationToken.None);
     }
 
     private void Missed() => Interlocked.Exchange(ref _missed, _time.GetUtcNow().UtcTicks);

@@ -77,6 +77,21 @@ public sealed class ProviderOptions
     /// <summary>The field in which an output cap is sent when the caller named none: <c>max_completion_tokens</c> or, for older servers, <c>max_tokens</c>.</summary>
     public string MaxTokensField { get; init; } = "max_completion_tokens";
 
+    /// <summary>
+    /// Whether it knows OpenAI's <c>store</c>: then it is told to keep nothing unless the caller asks for it, since all tenants share its account.
+    /// Null: OpenAI and Azure do, by their addresses; other servers may refuse a field that they do not know.
+    /// </summary>
+    public bool? KnowsStore { get; init; }
+
+    internal bool IsToldToStoreNothing => KnowsStore
+        ?? (BaseAddress?.Host is { } host && (host.Equals("api.openai.com", StringComparison.OrdinalIgnoreCase) || host.EndsWith(".openai.azure.com", StringComparison.OrdinalIgnoreCase)));
+
+    /// <summary>
+    /// Tokens a second that its models are taken to write where nothing else is known: for calls that end before it has told of any. Each choice
+    /// writes as fast. Default 150, more than most models do.
+    /// </summary>
+    public double TokensPerSecond { get; init; } = 150;
+
     /// <summary>Seconds until the first byte of the reply. Default 120.</summary>
     public double FirstTokenSeconds { get; init; } = 120;
 
@@ -121,6 +136,8 @@ public sealed class ModelOptions
     /// <summary>What it can do (<see cref="ModelCapabilities"/>); a request that needs something else goes to another target. Null: not known, so nothing is refused.</summary>
     public string[]? Capabilities { get; init; }
 
+    internal bool Reasons => Capabilities?.Contains(ModelCapabilities.Reasoning, StringComparer.Ordinal) == true;
+
     /// <summary>
     /// Of an embedding model: the name of the space that its vectors lie in. Models of one space may stand in for one another, and may be
     /// together in a route; of different spaces never. Default: this provider's model alone.
@@ -144,7 +161,10 @@ public static class ModelCapabilities
     public const string Vision = "vision";
     public const string StructuredOutput = "structured_output";
 
-    public static readonly IReadOnlyList<string> All = [Tools, Vision, StructuredOutput, "reasoning", "audio"];
+    /// <summary>It thinks before it answers, and bills what it thought.</summary>
+    public const string Reasoning = "reasoning";
+
+    public static readonly IReadOnlyList<string> All = [Tools, Vision, StructuredOutput, Reasoning, "audio"];
 }
 
 public sealed class PriceOptions
@@ -197,6 +217,8 @@ internal sealed class CatalogValidation : IValidateOptions<CatalogOptions>
                 faults.Add($"Providers:{id}:BaseAddress must be an absolute http(s) address.");
             if (provider.MaxTokensField is not ("max_completion_tokens" or "max_tokens"))
                 faults.Add($"Providers:{id}:MaxTokensField must be max_completion_tokens or max_tokens.");
+            if (provider.TokensPerSecond is not (>= 0 and <= 100_000))
+                faults.Add($"Providers:{id}:TokensPerSecond must be from 0 to 100000.");
             if (provider.FirstTokenSeconds <= 0 || provider.IdleSeconds <= 0)
                 faults.Add($"Providers:{id}: FirstTokenSeconds and IdleSeconds must be above 0.");
             if (provider.SlaPercent is < 0 or > 100)

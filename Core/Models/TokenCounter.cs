@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Microsoft.ML.Tokenizers;
@@ -19,26 +20,40 @@ public sealed class TokenCounter
     /// <summary>An image's tokens at low detail; high detail is several times this and settled by the provider's count.</summary>
     private const int TokensPerImage = 85;
 
+    /// <summary>Characters of Base64 a token: ten tokens a second of sound at 32 kbit/s, more than compressed speech has.</summary>
+    private const int SoundBytesPerToken = 512;
+
+    /// <summary>Of a file: a page is read both as text and as an image, some thousand tokens, and has hardly less than 64 kB.</summary>
+    private const int FileBytesPerToken = 64;
+
+    /// <summary>What a provider makes of a single sound or file at most (<c>ReportedUsage</c> believes no more).</summary>
+    private const int MostTokensPerMedium = 65_536;
+
+    /// <summary>What else of a request is input to the model.</summary>
+    private static readonly string[] BesideMessages = ["tools", "functions", "response_format"];
+
     private readonly Lazy<Tokenizer> _tokenizer = new(() => TiktokenTokenizer.CreateForEncoding("o200k_base"));
 
-    /// <summary>A quick upper guess for a reservation, from the characters of the texts alone. At most one token a byte.</summary>
+    /// <summary>
+    /// A quick upper guess for a reservation, from the characters of the texts and the sizes of what is enclosed. At most one token a byte.
+    /// </summary>
     /// <param name="request">The request: its messages, and what else is input to the model (tools, a reply's schema).</param>
     public static long EstimateInput(JsonElement request)
     {
-        long weight = 0, images = 0, count = 0;
+        long weight = 0, media = 0, count = 0;
         foreach (var message in request.GetProperty("messages"u8).EnumerateArray())
         {
             count++;
-            Measure(message, isUrl: false, ref weight, ref images);
+            Measure(message, Place.Text, ref weight, ref media);
         }
 
-        foreach (var name in (ReadOnlySpan<string>)["tools", "functions", "response_format"])
+        foreach (var name in BesideMessages)
         {
             if (request.TryGetProperty(name, out var value))
-                weight += Weigh(System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value));
+                weight += Weigh(JsonMarshal.GetRawUtf8Value(value));
         }
 
-        return (weight / WordBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + (images * TokensPerImage);
+        return (weight / WordBytesPerToken) + (count * (TokensPerMessage + 1)) + TokensPerMessage + media;
     }
 
     /// <summary>As <see cref="EstimateInput"/>, for what embeddings and moderations take: a text, texts, token arrays or content parts.</summary>
@@ -54,32 +69,45 @@ public sealed class TokenCounter
             return tokens;
         }
 
-        long weight = 0, images = 0;
-        Measure(input, isUrl: false, ref weight, ref images);
-        return ((weight + WordBytesPerToken - 1) / WordBytesPerToken) + (images * TokensPerImage);
+        long weight = 0, media = 0;
+        Measure(input, Place.Text, ref weight, ref media);
+        return ((weight + WordBytesPerToken - 1) / WordBytesPerToken) + media;
     }
 
-    private static void Measure(JsonElement value, bool isUrl, ref long weight, ref long images)
+    private static void Measure(JsonElement value, Place place, ref long weight, ref long media)
     {
         switch (value.ValueKind)
         {
             case JsonValueKind.String:
-                var text = System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(value);
-                // Only where the wire has an image: a text that merely begins so is a text.
-                if (isUrl && text.StartsWith("\"data:image/"u8))
-                    images++;
+                var text = JsonMarshal.GetRawUtf8Value(value);
+                // Only where the wire has it: a text that merely begins like an image is a text.
+                if (place == Place.Sound)
+                    media += OfSize(text.Length, SoundBytesPerToken);
+                else if (place == Place.File)
+                    media += OfSize(text.Length, FileBytesPerToken);
+                else if (place == Place.Url && text.StartsWith("\"data:image/"u8))
+                    media += TokensPerImage;
                 else
                     weight += Weigh(text[1..^1]);
                 break;
             case JsonValueKind.Object:
                 foreach (var property in value.EnumerateObject())
-                    Measure(property.Value, property.NameEquals("url"u8), ref weight, ref images);
+                    Measure(property.Value, PlaceOf(property, place), ref weight, ref media);
                 break;
             case JsonValueKind.Array:
                 foreach (var item in value.EnumerateArray())
-                    Measure(item, isUrl: false, ref weight, ref images);
+                    Measure(item, Place.Text, ref weight, ref media);
                 break;
         }
+
+        static long OfSize(int bytes, int bytesPerToken) => Math.Clamp(bytes / bytesPerToken, TokensPerImage, MostTokensPerMedium);
+
+        static Place PlaceOf(JsonProperty property, Place within)
+            => property.NameEquals("url"u8) ? Place.Url
+                : property.NameEquals("input_audio"u8) ? Place.AroundSound
+                : property.NameEquals("data"u8) && within == Place.AroundSound ? Place.Sound
+                : property.NameEquals("file_data"u8) ? Place.File
+                : Place.Text;
     }
 
     /// <summary>
@@ -100,19 +128,27 @@ public sealed class TokenCounter
         return weight;
     }
 
-    /// <summary>The input tokens of the messages' texts.</summary>
-    public long CountInput(JsonElement messages)
+    /// <summary>The input tokens of a request: its messages with their tool calls, and what stands beside them. Tools and schemas are counted as the JSON that came.</summary>
+    public long CountInput(JsonElement request)
     {
         long tokens = TokensPerMessage;
-        foreach (var message in messages.EnumerateArray())
+        foreach (var message in request.GetProperty("messages"u8).EnumerateArray())
         {
             tokens += TokensPerMessage + 1;
-            if (!message.TryGetProperty("content", out var content))
-                continue;
-            if (content.ValueKind == JsonValueKind.String)
-                tokens += Count(content.GetString()!);
-            else if (content.ValueKind == JsonValueKind.Array)
-                tokens += content.EnumerateArray().Sum(part => CountPart(part));
+            foreach (var property in message.EnumerateObject())
+            {
+                if (property.NameEquals("role"u8) || property.Value.ValueKind == JsonValueKind.Null)
+                    continue;
+                tokens += !property.NameEquals("content"u8) ? Count(JsonMarshal.GetRawUtf8Value(property.Value))
+                    : property.Value.ValueKind == JsonValueKind.String ? Count(property.Value.GetString()!)
+                    : property.Value.EnumerateArray().Sum(CountPart);
+            }
+        }
+
+        foreach (var name in BesideMessages)
+        {
+            if (request.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null)
+                tokens += Count(JsonMarshal.GetRawUtf8Value(value));
         }
 
         return tokens;
@@ -129,11 +165,25 @@ public sealed class TokenCounter
 
     // A part of another shape is for the provider to refuse, not for us to stumble over.
     private long CountPart(JsonElement part)
-        => part.ValueKind == JsonValueKind.Object && part.TryGetProperty("text"u8, out var text)
-            ? text.ValueKind == JsonValueKind.String ? Count(text.GetString()!) : 0
-            : TokensPerImage;
+    {
+        if (part.ValueKind == JsonValueKind.Object && part.TryGetProperty("text"u8, out var text))
+            return text.ValueKind == JsonValueKind.String ? Count(text.GetString()!) : 0;
+        long weight = 0, media = 0;
+        Measure(part, Place.Text, ref weight, ref media);
+        return Math.Max(media, TokensPerImage);
+    }
 
     public long Count(ReadOnlySpan<byte> utf8) => utf8.IsEmpty ? 0 : Count(Encoding.UTF8.GetString(utf8));
 
     private long Count(string text) => _tokenizer.Value.CountTokens(text);
+
+    /// <summary>Where a value stands.</summary>
+    private enum Place
+    {
+        Text,
+        Url,
+        AroundSound,
+        Sound,
+        File,
+    }
 }

@@ -43,9 +43,9 @@ internal sealed class Deadline : IDisposable
             return new ProviderException("timeout", "The provider did not answer in time.", inner: exception);
         // The handler's connect time-out comes as a cancellation with this inside.
         if (exception is OperationCanceledException { InnerException: TimeoutException })
-            return new ProviderException("connection_failed", "The provider could not be reached in time.", inner: exception);
+            return new ProviderException(ProviderException.NotReached, "The provider could not be reached in time.", inner: exception);
         return exception is HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError or HttpRequestError.SecureConnectionError }
-            ? new ProviderException("connection_failed", "The provider could not be reached.", inner: exception)
+            ? new ProviderException(ProviderException.NotReached, "The provider could not be reached.", inner: exception)
             : new ProviderException("cut", "The connection to the provider broke before the reply was complete.", inner: exception);
     }
 

@@ -23,6 +23,9 @@ public interface IChatProvider
 /// <summary>A provider did not give a whole reply.</summary>
 public sealed class ProviderException(string code, string message, int? status = null, Exception? inner = null) : Exception(message, inner)
 {
+    /// <summary>There was no connection: the provider never had the request.</summary>
+    public const string NotReached = "connection_failed";
+
     /// <summary>A stable word: <c>rate_limited</c>, <c>timeout</c>, <c>connection_failed</c>, <c>cut</c>, <c>malformed</c>, <c>refused</c>, <c>auth_failed</c>, <c>server_error</c>, <c>stream_error</c>.</summary>
     public string Code { get; } = code;
 

@@ -66,7 +66,7 @@ public sealed class OpenAiProvider(ProviderHttp http, TimeProvider time) : IChat
     {
         var target = attempt.Target.Target;
         var body = new ArrayBufferWriter<byte>(call.Request.Bytes + 256);
-        call.Request.WriteUpstream(body, target.UpstreamModel, call.OutputCap, target.Settings.MaxTokensField);
+        call.Request.WriteUpstream(body, target.UpstreamModel, call.OutputCap, target.Settings);
         var request = new HttpRequestMessage(HttpMethod.Post, ProviderAddress.Of(target.Settings, call.Request.Path))
         {
             Content = new ReadOnlyMemoryContent(body.WrittenMemory) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },

@@ -22,7 +22,26 @@ internal static class ReportedUsage
         => DoubtInput(reported.TotalInput, call, tokens) ?? DoubtOutput(reported.Output, call, tokens);
 
     /// <summary>What was sent and delivered, by our own count.</summary>
-    public static TokenUsage Count(ChatCall call, TokenCounter tokens) => new(call.Request.CountInput(tokens), 0, 0, CountDelivered(call.Reply, tokens), 0);
+    /// <param name="call">The call.</param>
+    /// <param name="tokens">Counts them.</param>
+    /// <param name="unseen">Tokens that were written and not delivered (<see cref="Unseen"/>).</param>
+    public static TokenUsage Count(ChatCall call, TokenCounter tokens, long unseen = 0)
+    {
+        var delivered = CountDelivered(call.Reply, tokens);
+        var written = Math.Max(delivered, Math.Min(delivered + unseen, (long)call.OutputCap * call.Request.Choices));
+        return new TokenUsage(call.Request.CountInput(tokens), 0, 0, written, 0);
+    }
+
+    /// <summary>
+    /// What a provider may have written, and will bill, though nothing of it came: all of a call that ended before its first content, and the reasoning
+    /// before it of a model that reasons. As many tokens as its time allowed, and no more than were reserved: else whoever leaves early has it for nothing.
+    /// </summary>
+    public static long Unseen(ChatCall call, Attempt attempt)
+    {
+        var target = attempt.Target.Target;
+        var silence = attempt.FirstToken is not { } first ? attempt.Latency : target.Model.Reasons ? first : TimeSpan.Zero;
+        return (long)Math.Min(call.OutputCap, Math.Ceiling(silence.TotalSeconds * target.Settings.TokensPerSecond)) * call.Request.Choices;
+    }
 
     private static string? DoubtInput(long reported, ChatCall call, TokenCounter tokens)
     {

@@ -19,6 +19,10 @@ public sealed partial class RouteStep(
     /// <summary>An attempt that begins just before the request's deadline still gets a moment.</summary>
     private static readonly TimeSpan LeastFirstToken = TimeSpan.FromSeconds(1);
 
+    /// <summary>More events than this, or a longer time, without content are something that the caller should see: reasoning that is told, say.</summary>
+    private const int MostHeld = 16;
+    private static readonly TimeSpan LongestHeld = TimeSpan.FromSeconds(1);
+
     public async IAsyncEnumerable<ChatEvent> InvokeAsync(ChatCall call, ChatNext next, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var course = new RouteCourse(call, picker);
@@ -28,10 +32,11 @@ public sealed partial class RouteStep(
             var attempt = await OpenAsync(call, admission, course.Left);
             using var activity = AttemptTracing.Start(call, attempt);
             await using var events = providers.For(attempt.Target.Target).SendAsync(call, attempt, cancellationToken).GetAsyncEnumerator(cancellationToken);
-            // The opening event of a stream says only "assistant": held back until the next, so that a provider which fails between
-            // the two can still be replaced.
+            // The opening events of a stream say only "assistant", once for each choice, or what a filter found in the prompt: held back until there is
+            // content, so that a provider which fails before it can still be replaced.
             var held = new Queue<ChatEvent>();
             var (yielded, more) = (false, true);
+            long? opened = null;
             ProviderException? failure = null;
             while (more)
             {
@@ -55,7 +60,7 @@ public sealed partial class RouteStep(
                     held.Enqueue(events.Current);
                     if (call.Reply.HasContent)
                         attempt.FirstToken ??= time.GetElapsedTime(attempt.StartTimestamp);
-                    else if (!yielded && held.Count == 1)
+                    else if (!yielded && held.Count < MostHeld && time.GetElapsedTime(opened ??= time.GetTimestamp()) < LongestHeld)
                         continue;
                 }
 
@@ -144,6 +149,11 @@ public sealed partial class RouteStep(
             // An error status: the provider did no work and bills none.
             (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);
         }
+        else if (attempt.ErrorCode == ProviderException.NotReached)
+        {
+            // It never had the request.
+            (attempt.Usage, attempt.UsageSource) = (default, UsageSource.Provider);
+        }
         else if (call.Request.Kind == ModelKind.Moderation && attempt.Target.Price.IsFree)
         {
             // Its reply has no usage, and what is free is on no bill.
@@ -151,7 +161,8 @@ public sealed partial class RouteStep(
         }
         else
         {
-            (attempt.Usage, attempt.UsageSource) = (ReportedUsage.Count(call, tokens), reply.HasContent ? UsageSource.Delivered : UsageSource.Estimate);
+            var unseen = ReportedUsage.Unseen(call, attempt);
+            (attempt.Usage, attempt.UsageSource) = (ReportedUsage.Count(call, tokens, unseen), unseen > 0 || !reply.HasContent ? UsageSource.Estimate : UsageSource.Delivered);
         }
 
         admission.Used = attempt.Usage.Total;

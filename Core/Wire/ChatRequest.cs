@@ -24,7 +24,7 @@ public sealed class ChatRequest : ModelRequest
 
     public override long EstimateInput() => TokenCounter.EstimateInput(Json);
 
-    public override long CountInput(TokenCounter tokens) => tokens.CountInput(Messages);
+    public override long CountInput(TokenCounter tokens) => tokens.CountInput(Json);
 
     private static ChatRequest Validate(JsonDocument document, int bytes)
     {
@@ -38,6 +38,9 @@ public sealed class ChatRequest : ModelRequest
         field.Number("presence_penalty", -2, 2);
         field.Number("frequency_penalty", -2, 2);
         field.Integer("top_logprobs", 0, 20);
+        // A provider's other tiers have other prices, and a model has one here: what is charged would not be what it bills.
+        if (field.String("service_tier") is { } tier and not ("auto" or "default"))
+            throw WireException.BadRequest($"'service_tier' is '{tier}', for which no prices are known here: use auto or default, or leave it out.", "service_tier", "unsupported_value");
         var stream = field.Boolean("stream") ?? false;
         var includeUsage = false;
         if (field.Object("stream_options") is { } streamOptions)
@@ -88,13 +91,13 @@ public sealed class ChatRequest : ModelRequest
 
     /// <summary>
     /// The same JSON but for the model's name, the output cap, usage always asked for in streams, and nothing stored on the provider's
-    /// side unless the caller asked for it.
+    /// side unless the caller asked for it (<see cref="ProviderOptions.KnowsStore"/>).
     /// </summary>
-    public override void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, string capField)
+    public override void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, ProviderOptions provider)
     {
         using var writer = new Utf8JsonWriter(target, new JsonWriterOptions { SkipValidation = true });
         writer.WriteStartObject();
-        var capped = false;
+        var (capped, asksToStore) = (false, false);
         foreach (var property in Json.EnumerateObject())
         {
             if (property.NameEquals("model"u8))
@@ -113,6 +116,10 @@ public sealed class ChatRequest : ModelRequest
             {
                 // Written below, with include_usage.
             }
+            else if (property.NameEquals("store"u8) && provider.IsToldToStoreNothing)
+            {
+                asksToStore = property.Value.ValueKind == JsonValueKind.True;
+            }
             else
             {
                 WriteAsItCame(writer, property);
@@ -120,7 +127,9 @@ public sealed class ChatRequest : ModelRequest
         }
 
         if (!capped)
-            writer.WriteNumber(capField, outputCap);
+            writer.WriteNumber(provider.MaxTokensField, outputCap);
+        if (provider.IsToldToStoreNothing)
+            writer.WriteBoolean("store"u8, asksToStore);
         if (Stream)
             WriteStreamOptions(writer);
         writer.WriteEndObject();

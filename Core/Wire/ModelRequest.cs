@@ -63,8 +63,8 @@ public abstract class ModelRequest : IDisposable
     /// <param name="target">Takes the UTF-8 JSON.</param>
     /// <param name="upstreamModel">The provider's name of the model.</param>
     /// <param name="outputCap">Most output tokens per choice that were reserved for.</param>
-    /// <param name="capField">The field for the cap when the caller named none.</param>
-    public virtual void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, string capField)
+    /// <param name="provider">Which fields it takes.</param>
+    public virtual void WriteUpstream(IBufferWriter<byte> target, string upstreamModel, int outputCap, ProviderOptions provider)
     {
         using var writer = new Utf8JsonWriter(target, new JsonWriterOptions { SkipValidation = true });
         writer.WriteStartObject();

@@ -157,7 +157,7 @@ public static class ReplyFolding
                 {
                     _call[name] ??= new JsonObject();
                     foreach (var (field, text) in function)
-                        Text(_function, $"{name}.{field}").Append((string?)text);
+                        Text(_function, $"{name}.{field}").Append(text is JsonValue single && single.TryGetValue<string>(out var words) ? words : text?.ToJsonString());
                 }
                 else
                 {

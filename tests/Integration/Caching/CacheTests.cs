@@ -1,8 +1,13 @@
 using System.Net;
 using System.Text.Json;
+using AiAspire.Core.Models;
 using AiAspire.Integration.Admin;
 using AiAspire.Integration.Application;
 using Aspire.Hosting.Testing;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using StackExchange.Redis;
 
 namespace AiAspire.Integration.Caching;
 
@@ -90,6 +95,55 @@ public sealed class CacheTests(RunningApplication application) : CachedCallTests
         Assert.Single(answers, a => Cache(a) == "miss");
         await using var database = await Application.OpenSuperuserAsync();
         Assert.Equal(2L, await database.ScalarAsync<long>($"SELECT count(*) FROM aiaspire.ledger_attempts WHERE tenant_id = '{tenant.Id}'"));
+    }
+
+    [Fact]
+    [Trait("Checklist", "ARCH-03")]
+    public async Task An_answer_that_a_limit_cut_short_is_not_kept()
+    {
+        using var tenant = await AdministeredTenant.CreateAsync(Application);
+        using var ann = tenant.As("ann");
+        var question = "say exactly: " + string.Join(' ', Enumerable.Range(100, 60));
+        // Twenty tokens of answer are left.
+        await tenant.PatchAsync($"/v1/admin/tenants/{tenant.Id}", new { tokens_per_day = TokenCounter.EstimateInput(JsonSerializer.SerializeToElement(Wire.Chat(question))) + 20 });
+        Assert.Equal("length", await FinishAsync());
+
+        await tenant.PatchAsync($"/v1/admin/tenants/{tenant.Id}", new { tokens_per_day = 1_000_000 });
+
+        await Wait.UntilAsync("a whole answer", async () => await FinishAsync() == "stop", Application, "api", Wait.EverywhereWithin);
+
+        async Task<string?> FinishAsync()
+        {
+            using var answer = await AskAsync(ann, question);
+            return answer.StatusCode == HttpStatusCode.OK ? (await answer.JsonAsync()).GetProperty("choices")[0].GetProperty("finish_reason").GetString() : null;
+        }
+    }
+
+    [Fact]
+    [Trait("Checklist", "ARCH-03")]
+    public async Task A_reply_that_is_kept_between_a_look_and_the_right_to_call_is_the_answer()
+    {
+        using var tenant = await AdministeredTenant.CreateAsync(Application);
+        var key = (await tenant.AddKeyAsync(await tenant.AddUserAsync("ann"))).Key;
+        var question = Text();
+        string? between = null;
+        await using var api = await InProcessApi.CreateAsync(
+            Application,
+            new Dictionary<string, string?>(StringComparer.Ordinal),
+            services => services.Replace(ServiceDescriptor.Singleton(provider => RedisWithAPause.Of(
+                ConnectionMultiplexer.Connect(provider.GetRequiredService<IConfiguration>().GetConnectionString("redis")!), nameof(IDatabase.LockTakeAsync), AskBetweenAsync))));
+        using var ann = api.Client(key);
+
+        using var answer = await AskAsync(ann, question);
+
+        Assert.Equal(("miss", "hit"), (between, Cache(answer)));
+
+        async Task AskBetweenAsync()
+        {
+            using var other = Application.Client(key);
+            using var answered = await AskAsync(other, question);
+            between = Cache(answered);
+        }
     }
 
     [Fact]

@@ -74,6 +74,14 @@ internal sealed class OidcServer : IAsyncDisposable
 
     public string Authority => _app.Urls.Single();
 
+    /// <summary>Of an Api that takes its tokens.</summary>
+    public IReadOnlyDictionary<string, string?> Settings => new Dictionary<string, string?>(StringComparer.Ordinal)
+    {
+        ["Identity:Authority"] = Authority,
+        ["Identity:Audience"] = Audience,
+        ["Identity:TenantClaim"] = TenantClaim,
+    };
+
     /// <summary>As OpenIddict writes it: with a slash at the end.</summary>
     public string Issuer => Authority + "/";
 

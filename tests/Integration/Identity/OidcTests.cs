@@ -11,18 +11,18 @@ namespace AiAspire.Integration.Identity;
 public sealed class OidcFixture(RunningApplication application) : IAsyncLifetime
 {
     private OidcServer? _authority;
-    private ApiBehindAuthority? _api;
+    private InProcessApi? _api;
 
     internal RunningApplication Application => application;
 
     internal OidcServer Authority => _authority!;
 
-    internal ApiBehindAuthority Api => _api!;
+    internal InProcessApi Api => _api!;
 
     public async ValueTask InitializeAsync()
     {
         _authority = await OidcServer.StartAsync();
-        _api = await ApiBehindAuthority.CreateAsync(application, _authority.Authority);
+        _api = await InProcessApi.CreateAsync(application, _authority.Settings);
     }
 
     public async ValueTask DisposeAsync()
@@ -131,7 +131,7 @@ public sealed class OidcTests(OidcFixture oidc) : IClassFixture<OidcFixture>
     [Fact]
     public async Task A_storm_of_made_up_key_ids_reaches_the_authority_as_a_trickle_and_keeps_no_good_token_out()
     {
-        await using var replica = await ApiBehindAuthority.CreateAsync(oidc.Application, oidc.Authority.Authority);
+        await using var replica = await InProcessApi.CreateAsync(oidc.Application, oidc.Authority.Settings);
         using (var warm = replica.Client(await oidc.Authority.TokenAsync("acme", "alice")))
             Assert.Equal(HttpStatusCode.OK, await AskAsync(warm));
         var readsBefore = oidc.Authority.KeySetReads;
@@ -183,7 +183,7 @@ public sealed class OidcTests(OidcFixture oidc) : IClassFixture<OidcFixture>
         await using var authority = await OidcServer.StartAsync();
         var token = await authority.TokenAsync("acme", "alice");
         authority.IsDown = true;
-        await using var api = await ApiBehindAuthority.CreateAsync(oidc.Application, authority.Authority);
+        await using var api = await InProcessApi.CreateAsync(oidc.Application, authority.Settings);
         using var byToken = api.Client(token);
         using var byKey = api.Client(oidc.Application.DeveloperKey);
         using var refused = await byToken.GetAsync("/v1/models", Cancelled);

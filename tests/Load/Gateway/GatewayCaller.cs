@@ -64,6 +64,9 @@ internal sealed record Outcome(Question Question, IReadOnlyList<Try> Tries)
 
     public bool Served => End == TryEnd.Whole;
 
+    /// <summary>No process was killed or restarted meanwhile, nor just before: only providers misbehaved.</summary>
+    public bool AllProcessesWell { get; init; }
+
     /// <summary>Its caller meant to leave and never to ask again: nobody waited for the end, whatever it was.</summary>
     public bool Forsaken => Question is { Leaving: not Leaving.Never, HasKey: false };
 }

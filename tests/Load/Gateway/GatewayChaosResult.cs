@@ -15,6 +15,11 @@ internal sealed record GatewayChaosResult(
 
     private double ServedAtOnce => _waitedFor.Length == 0 ? 0 : (double)_waitedFor.Count(o => o.Served && o.Tries.Count == 1) / _waitedFor.Length;
 
+    /// <summary>What another provider must answer without the caller's doing: asked whole, by one who waits, while one provider misbehaves and nothing else.</summary>
+    private Outcome[] ForFallback => [.. Outcomes.Where(o => o is { AllProcessesWell: true, Question: { Stream: false, Leaving: Leaving.Never } })];
+
+    private Outcome[] WithoutFallback => [.. ForFallback.Where(o => o.Tries[0].End != TryEnd.Whole)];
+
     private IEnumerable<Try> Lies => Outcomes.SelectMany(o => o.Tries).Where(t => t.End == TryEnd.Lie);
 
     private int ChargedTwice => Outcomes.Count(o => Books.Charges.GetValueOrDefault(o.Question.Conversation) > 1);
@@ -32,6 +37,9 @@ internal sealed record GatewayChaosResult(
             yield return $"{Lies.Count()} untruthful ends, such as: {string.Join("; ", Lies.Take(3).Select(l => l.Detail))}";
         if (Served < MustBeServed)
             yield return string.Create(CultureInfo.InvariantCulture, $"only {Served:P3} served, not: {string.Join("; ", _waitedFor.Where(o => !o.Served).Take(5).Select(Tell))}");
+        // Callers who come again would hide that nobody else was asked. One of a few hundred is within the bound, too.
+        if (ForFallback.Length < 20 || WithoutFallback.Length > Math.Max(1, ForFallback.Length * (1 - MustBeServed)))
+            yield return $"{WithoutFallback.Length} of {ForFallback.Length} not served at the first try while only a provider failed: {string.Join("; ", WithoutFallback.Take(5).Select(Tell))}";
         if (ChargedTwice > 0)
             yield return $"{ChargedTwice} requests charged twice";
         if (NotCharged > 0)
@@ -72,6 +80,8 @@ internal sealed record GatewayChaosResult(
             | … of whom asked again | {Outcomes.Count(o => o.Tries.Any(t => t.End == TryEnd.Left) && !o.Forsaken)} |
             | **Served, of those waited for** | **{Served:P3}** |
             | … at the first try | {ServedAtOnce:P1} |
+            | Whole answers asked for while only a provider failed | {ForFallback.Length} |
+            | **… served at the first try** | **{ForFallback.Length - WithoutFallback.Length}** |
             | Tries refused with an error | {tries.Count(t => t.End == TryEnd.Refused)} |
             | Tries ended early with an error event | {tries.Count(t => t.End == TryEnd.EndedEarly)} |
             | Tries whose connection broke | {tries.Count(t => t.End == TryEnd.Broken)} |

@@ -21,12 +21,13 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
     private readonly Action<string> _say;
     private readonly ConcurrentBag<Outcome> _outcomes = [];
     private readonly Dictionary<string, int> _met = new(StringComparer.Ordinal);
+    private readonly ProcessFaults _processes;
 
     // Of the callers' alone: their connections end and break as those of other machines would.
     private readonly HttpMessageInvoker _http = new(new SocketsHttpHandler { UseProxy = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(5) });
 
     public GatewayChaosRun(DistributedApplication app, GatewayChaosOptions options, TimeProvider time, Action<string> say)
-        => (_app, _options, _time, _say) = (app, options, time, say);
+        => (_app, _options, _time, _say, _processes) = (app, options, time, say, new ProcessFaults(time));
 
     public async Task<GatewayChaosResult> RunAsync(CancellationToken cancellationToken)
     {
@@ -72,7 +73,11 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
             var random = new Random(_options.Seed + number);
             var caller = new GatewayCaller(_http, replicas, tenants.Credentials[number % tenants.Credentials.Count], _time, random);
             while (_time.GetElapsedTime(started) < _options.Length || !breaking.IsCompleted)
-                _outcomes.Add(await caller.AskAsync(Draw(random), either.Token));
+            {
+                var (question, calm) = (Draw(random), _processes.Calm);
+                var outcome = await caller.AskAsync(question, either.Token);
+                _outcomes.Add(outcome with { AllProcessesWell = calm is not null && calm == _processes.Calm });
+            }
         }));
     }
 
@@ -133,7 +138,8 @@ internal sealed class GatewayChaosRun : IAsyncDisposable
             if (due > TimeSpan.Zero)
                 await Task.Delay(due, _time, cancellationToken);
             _say($"{plan[i].What}.");
-            await plan[i].Do(plan[i].Number);
+            using (_processes.Begin())
+                await plan[i].Do(plan[i].Number);
             Met(plan[i].What);
         }
     }

@@ -32,10 +32,10 @@ internal static class SampleCalls
 
     public static PricedTarget Target(
         string name = "one", decimal input = 2.5m, decimal output = 10m, int maxOutput = 4096, ProviderWire wire = ProviderWire.OpenAI, double firstTokenSeconds = 120,
-        int? requestsPerMinute = null, int? tokensPerMinute = null)
+        int? requestsPerMinute = null, int? tokensPerMinute = null, string[]? capabilities = null)
     {
         var provider = new ProviderOptions { Wire = wire, BaseAddress = new Uri($"http://{name}.test/v1"), ApiKey = "sim-key", FirstTokenSeconds = firstTokenSeconds };
-        return new PricedTarget(new ModelTarget(name, provider, new ModelOptions { Id = $"{name}-model", MaxOutputTokens = maxOutput, RequestsPerMinute = requestsPerMinute, TokensPerMinute = tokensPerMinute }), Price(name, input, output));
+        return new PricedTarget(new ModelTarget(name, provider, new ModelOptions { Id = $"{name}-model", MaxOutputTokens = maxOutput, RequestsPerMinute = requestsPerMinute, TokensPerMinute = tokensPerMinute, Capabilities = capabilities }), Price(name, input, output));
     }
 
     public static ModelPrice Price(

@@ -37,9 +37,9 @@ public sealed class TokenCounterTests
             new { model = "m", messages = new[] { new { role = "user", content = text } } },
             Unescaped));
 
-        var real = Counter.CountInput(unescaped.Messages);
+        var real = Counter.CountInput(unescaped.Json);
 
-        Assert.Equal(real, Counter.CountInput(request.Messages));
+        Assert.Equal(real, Counter.CountInput(request.Json));
         Assert.True(TokenCounter.EstimateInput(unescaped.Json) >= real, $"{what}: {TokenCounter.EstimateInput(unescaped.Json)} reserved, {real} needed.");
         Assert.True(TokenCounter.EstimateInput(request.Json) >= real, what);
     }
@@ -49,8 +49,8 @@ public sealed class TokenCounterTests
     {
         using var request = SampleCalls.Request(JsonSerializer.Serialize(new { model = "m", messages = Enumerable.Repeat(new { role = "user", content = "ok" }, 100) }));
 
-        Assert.True(TokenCounter.EstimateInput(request.Json) >= Counter.CountInput(request.Messages));
-        Assert.True(Counter.CountInput(request.Messages) >= 400);
+        Assert.True(TokenCounter.EstimateInput(request.Json) >= Counter.CountInput(request.Json));
+        Assert.True(Counter.CountInput(request.Json) >= 400);
     }
 
     [Theory]
@@ -72,7 +72,7 @@ public sealed class TokenCounterTests
         var text = string.Concat(Enumerable.Repeat((string)Samples.First().Data.Item2, 10));
         using var request = SampleCalls.Request(JsonSerializer.Serialize(new { model = "m", messages = new[] { new { role = "user", content = text } } }));
 
-        Assert.InRange(TokenCounter.EstimateInput(request.Json), Counter.CountInput(request.Messages), 2 * Counter.CountInput(request.Messages));
+        Assert.InRange(TokenCounter.EstimateInput(request.Json), Counter.CountInput(request.Json), 2 * Counter.CountInput(request.Json));
     }
 
     [Fact]
@@ -90,7 +90,7 @@ public sealed class TokenCounterTests
             $$$"""{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"What is this?"},{"type":"image_url","image_url":{"url":"data:image/png;base64,{{{new string('A', 90_000)}}}"}}]}]}""");
 
         Assert.InRange(TokenCounter.EstimateInput(request.Json), 85, 200);
-        Assert.InRange(Counter.CountInput(request.Messages), 85, 200);
+        Assert.InRange(Counter.CountInput(request.Json), 85, 200);
     }
 
     [Theory]
@@ -113,11 +113,42 @@ public sealed class TokenCounterTests
     }
 
     [Fact]
+    public void What_else_is_input_is_counted_when_the_provider_does_not_tell()
+    {
+        const string Plain = """{"model":"m","messages":[{"role":"user","content":"a"}]}""";
+        var words = string.Join(' ', Enumerable.Repeat("tool", 500));
+        foreach (var more in new[]
+        {
+            $$$"""{"model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"type":"function","function":{"name":"f","description":"{{{words}}}"}}]}""",
+            $$$$$"""{"model":"m","messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"description":"{{{{{words}}}}}"}}}}""",
+            $$$"""{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{{{words}}}"}}]}]}""",
+        })
+        {
+            using var plain = SampleCalls.Request(Plain);
+            using var request = SampleCalls.Request(more);
+            Assert.InRange(Counter.CountInput(request.Json) - Counter.CountInput(plain.Json), 500, 600);
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"type":"input_audio","input_audio":{"data":"#","format":"mp3"}}""", 2_000)]
+    [InlineData("""{"type":"file","file":{"filename":"a.pdf","file_data":"#"}}""", 15_625)]
+    public void A_sound_or_a_file_is_not_counted_as_the_text_of_its_bytes(string part, int tokens)
+    {
+        using var request = SampleCalls.Request($$"""{"model":"m","messages":[{"role":"user","content":[{{part.Replace("#", new string('A', 1_000_000), StringComparison.Ordinal)}}]}]}""");
+        using var small = SampleCalls.Request($$"""{"model":"m","messages":[{"role":"user","content":[{{part.Replace("#", "AAAA", StringComparison.Ordinal)}}]}]}""");
+
+        Assert.InRange(TokenCounter.EstimateInput(request.Json), tokens - 100, tokens + 100);
+        Assert.InRange(Counter.CountInput(request.Json), tokens - 100, tokens + 100);
+        Assert.InRange(TokenCounter.EstimateInput(small.Json), 85, 150);
+    }
+
+    [Fact]
     public void Odd_content_parts_count_without_an_exception()
     {
         using var request = SampleCalls.Request("""{"model":"m","messages":[{"role":"user","content":["text",null,7,{"type":"text","text":null},{"type":"text","text":5},{"text":{"a":1}},[1]]}]}""");
 
-        Assert.True(Counter.CountInput(request.Messages) > 0);
+        Assert.True(Counter.CountInput(request.Json) > 0);
         Assert.True(TokenCounter.EstimateInput(request.Json) > 0);
     }
 }

@@ -51,7 +51,7 @@ public sealed class RouteStepAttemptTests : RouteCases
     }
 
     [Fact]
-    public async Task Silence_is_a_504_and_its_input_is_counted_as_an_estimate()
+    public async Task Silence_is_a_504_and_is_counted_as_what_was_reserved()
     {
         Providers.Host("one", async (_, token) =>
         {
@@ -64,9 +64,64 @@ public sealed class RouteStepAttemptTests : RouteCases
         var failure = await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call));
 
         Assert.Equal((504, "provider_timeout"), (failure.Status, failure.Code));
-        Assert.Equal((AttemptOutcome.Failed, UsageSource.Estimate, 0L), (call.Attempts[0].Outcome, call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
+        // In five seconds it may have written all that it was asked for, and bills it.
+        Assert.Equal((AttemptOutcome.Failed, UsageSource.Estimate, 256L), (call.Attempts[0].Outcome, call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
         Assert.True(call.Attempts[0].Usage.Input > 5);
         Assert.Equal(TimeSpan.FromSeconds(5), call.Attempts[0].Latency);
+    }
+
+    [Theory]
+    [Trait("Checklist", "COST-05")]
+    [InlineData(1, 150)]
+    [InlineData(20, 256)]
+    public async Task Who_leaves_before_the_answer_has_what_may_have_been_written_by_then_counted(int seconds, int output)
+    {
+        using var leaving = new CancellationTokenSource();
+        Providers.Host("one", async (_, token) =>
+        {
+            Time.Advance(TimeSpan.FromSeconds(seconds));
+            await leaving.CancelAsync();
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, token);
+            throw new InvalidOperationException();
+        });
+        var call = Call(One);
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
+        {
+            await foreach (var _ in _step.EventsAsync(call, leaving.Token))
+            {
+            }
+        });
+
+        Assert.Equal((AttemptOutcome.Aborted, UsageSource.Estimate, output), (call.Attempts[0].Outcome, call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
+    }
+
+    [Theory]
+    [InlineData(true, UsageSource.Estimate, 2 + 150)]
+    [InlineData(false, UsageSource.Delivered, 2)]
+    public async Task Of_a_model_that_reasons_the_time_before_its_first_word_is_counted_too(bool reasons, UsageSource source, int output)
+    {
+        Providers.Host("one", () =>
+        {
+            Time.Advance(TimeSpan.FromSeconds(1));
+            return FakeProviders.Stream(Opening, Hello);
+        });
+        var call = Call(Streaming, [SampleCalls.Target("one", capabilities: reasons ? ["reasoning"] : null)]);
+
+        await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call));
+
+        Assert.Equal((source, output), (call.Attempts[0].UsageSource, call.Attempts[0].Usage.Output));
+    }
+
+    [Fact]
+    public async Task A_provider_that_was_not_reached_has_used_nothing()
+    {
+        Providers.Host("one", (_, _) => throw new HttpRequestException(HttpRequestError.ConnectionError, "nobody listens"));
+        var call = Call(One);
+
+        await Assert.ThrowsAsync<WireException>(() => _step.RunAsync(call));
+
+        Assert.Equal((AttemptOutcome.Failed, default(TokenUsage)), (call.Attempts[0].Outcome, call.Attempts[0].Usage));
     }
 
     [Fact]

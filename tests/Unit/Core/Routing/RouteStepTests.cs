@@ -40,9 +40,31 @@ public sealed class RouteStepTests : RouteCases
         Assert.NotEqual(call.Attempts[0].AttemptId, call.Attempts[1].AttemptId);
     }
 
+    [Fact]
+    [Trait("Checklist", "PROV-03")]
+    public async Task Openings_are_not_held_back_for_ever()
+    {
+        // Reasoning that is told in a field of the provider's own is no content, and something to see.
+        const string Thought = """{"id":"c","choices":[{"index":0,"delta":{"reasoning":"Hm"},"finish_reason":null}]}""";
+        Providers
+            .Host("one", () => FakeProviders.Stream([.. Enumerable.Repeat(Thought, 20)]))
+            .Host("two", () => FakeProviders.Whole("Hi"));
+        var (call, seen) = (Call(Streaming, [One, Two]), 0);
+
+        await Assert.ThrowsAsync<WireException>(async () =>
+        {
+            await foreach (var _ in _step.EventsAsync(call, Cancellation))
+                seen++;
+        });
+
+        Assert.Equal(20, seen);
+        Assert.Single(call.Attempts);
+    }
+
     [Theory]
     [InlineData("no event", "")]
     [InlineData("opening only", "data: " + Opening + "\n\n")]
+    [InlineData("openings of several choices", "data: " + Opening + "\n\ndata: " + Opening + "\n\ndata: {\"id\":\"c\",\"choices\":[]}\n\n")]
     [InlineData("malformed first event", "data: {\"choices\":[{\"index\":\"zero\"}]}\n\n")]
     [InlineData("error first", "data: {\"error\":{\"message\":\"overloaded\"}}\n\n")]
     [InlineData("error after the opening", "data: " + Opening + "\n\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\n")]

@@ -33,6 +33,8 @@ public sealed class ChatRequestRefusalTests
 
     [Theory]
     [InlineData("\"temperature\":\"hot\"", "temperature", "invalid_type")]
+    [InlineData("\"service_tier\":\"priority\"", "service_tier", "unsupported_value")]
+    [InlineData("\"service_tier\":1", "service_tier", "invalid_type")]
     [InlineData("\"temperature\":-0.01", "temperature", "invalid_value")]
     [InlineData("\"temperature\":2.01", "temperature", "invalid_value")]
     [InlineData("\"temperature\":1e999", "temperature", "invalid_value")]

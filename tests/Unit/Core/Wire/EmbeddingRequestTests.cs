@@ -66,7 +66,7 @@ public sealed class EmbeddingRequestTests
     {
         using var request = SampleCalls.Embedding("""{"input":["h\u00e9 \/ 😀"],"x":1.50,"model":"m","encoding_format":"base64","dimensions":8}""");
         var sent = new ArrayBufferWriter<byte>();
-        request.WriteUpstream(sent, "theirs", 0, "max_completion_tokens");
+        request.WriteUpstream(sent, "theirs", 0, new ProviderOptions());
 
         Assert.Equal("""{"model":"theirs","input":["h\u00e9 \/ 😀"],"x":1.50,"encoding_format":"base64","dimensions":8}""", Encoding.UTF8.GetString(sent.WrittenSpan));
     }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 
 namespace AiAspire.Unit.CoreTests.Wire;
@@ -41,7 +42,7 @@ public sealed class ModerationRequestTests
     {
         using var request = SampleCalls.Moderation("""{"input":"x"}""", "first");
         var sent = new ArrayBufferWriter<byte>();
-        request.WriteUpstream(sent, "theirs", 0, "max_tokens");
+        request.WriteUpstream(sent, "theirs", 0, new ProviderOptions());
 
         Assert.Equal("first", request.Model);
         Assert.Equal("""{"model":"theirs","input":"x"}""", Encoding.UTF8.GetString(sent.WrittenSpan));

@@ -27,6 +27,17 @@ public sealed class ReplyFoldingTests
     }
 
     [Fact]
+    public void A_tools_arguments_that_are_no_text_fold_to_their_text()
+    {
+        const string Chunk =
+            """{"id":"c","object":"chat.completion.chunk","created":2,"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","type":"function","function":{"name":"f","arguments":{"a":[1]}}}]},"finish_reason":"tool_calls"}]}""";
+
+        var folded = JsonNode.Parse(ReplyFolding.Fold([Encoding.UTF8.GetBytes(Chunk)]))!;
+
+        Assert.Equal("{\"a\":[1]}", (string?)folded["choices"]![0]!["message"]!["tool_calls"]![0]!["function"]!["arguments"]);
+    }
+
+    [Fact]
     public void Chunks_as_openai_sends_them_fold_to_the_completion_that_they_spell()
     {
         string[] chunks =

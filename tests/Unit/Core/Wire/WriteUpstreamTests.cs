@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using AiAspire.Core.Models;
 using CsCheck;
 
 namespace AiAspire.Unit.CoreTests.Wire;
@@ -8,7 +9,7 @@ public sealed class WriteUpstreamTests
 {
     private const string Messages = """[{"role":"user","content":"h\u00e9 \/ 😀","x":1.50}]""";
 
-    private static readonly string[] Policy = ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "n", "user"];
+    private static readonly string[] Policy = ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "n", "user", "service_tier"];
 
     /// <summary>Fields whose values are checked; the rest may hold anything.</summary>
     private static readonly Gen<(string Name, string Value)[]> Requests = Gen.Select(
@@ -111,11 +112,27 @@ public sealed class WriteUpstreamTests
         Assert.Equal(tools, sent.GetProperty("tools").GetRawText());
     }
 
-    private static JsonElement Upstream(string json, int cap, string capField = "max_completion_tokens")
+    [Theory]
+    [InlineData("https://api.openai.com/v1", null, "", "false")]
+    [InlineData("https://api.openai.com/v1", null, ",\"store\":null", "false")]
+    [InlineData("https://api.openai.com/v1", null, ",\"store\":true", "true")]
+    [InlineData("https://ours.openai.azure.com/openai/v1", null, "", "false")]
+    [InlineData("https://api.openai.com/v1", false, "", null)]
+    [InlineData("http://models.internal/v1", null, "", null)]
+    [InlineData("http://models.internal/v1", null, ",\"store\":true", "true")]
+    [InlineData("http://models.internal/v1", true, "", "false")]
+    public void A_provider_that_knows_how_is_told_to_store_nothing_unless_the_caller_asks(string address, bool? knows, string field, string? sent)
+    {
+        var json = Upstream($$"""{"model":"m","messages":{{Messages}}{{field}}}""", 10, provider: new ProviderOptions { BaseAddress = new Uri(address), KnowsStore = knows });
+
+        Assert.Equal(sent, json.TryGetProperty("store", out var store) ? store.GetRawText() : null);
+    }
+
+    private static JsonElement Upstream(string json, int cap, string capField = "max_completion_tokens", ProviderOptions? provider = null)
     {
         using var request = SampleCalls.Request(json);
         var buffer = new ArrayBufferWriter<byte>();
-        request.WriteUpstream(buffer, "upstream", cap, capField);
+        request.WriteUpstream(buffer, "upstream", cap, provider ?? new ProviderOptions { MaxTokensField = capField });
         return JsonElement.Parse(buffer.WrittenSpan);
     }
 }

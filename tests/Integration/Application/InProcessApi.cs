@@ -2,44 +2,48 @@ using System.Collections.Concurrent;
 using System.Net.Http.Headers;
 using AiAspire.Api.Identity;
 using AiAspire.AppHost;
-using AiAspire.Integration.Application;
 using Aspire.Hosting.Testing;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Mvc.Testing;
+using Microsoft.AspNetCore.TestHost;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Npgsql;
 
-namespace AiAspire.Integration.Identity;
+namespace AiAspire.Integration.Application;
 
-/// <summary>One more Api over the running system's data, in this process, whose tokens come from an OIDC authority.</summary>
-internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions>
+/// <summary>One more Api over the running system's data and providers, in this process.</summary>
+internal sealed class InProcessApi : WebApplicationFactory<IdentityOptions>
 {
     private readonly Dictionary<string, string?> _settings;
+    private readonly Action<IServiceCollection>? _services;
     private readonly Lines _lines = new();
 
-    private ApiBehindAuthority(Dictionary<string, string?> settings) => _settings = settings;
+    private InProcessApi(Dictionary<string, string?> settings, Action<IServiceCollection>? services) => (_settings, _services) = (settings, services);
 
     /// <summary>Lines of its log, warnings and errors.</summary>
     public IEnumerable<string> Log => _lines.Written;
 
-    public static async Task<ApiBehindAuthority> CreateAsync(RunningApplication application, string authority)
+    /// <param name="application">The running system.</param>
+    /// <param name="settings">Further settings.</param>
+    /// <param name="services">Exchanges services for others.</param>
+    public static async Task<InProcessApi> CreateAsync(RunningApplication application, IReadOnlyDictionary<string, string?> settings, Action<IServiceCollection>? services = null)
     {
         var secrets = DevelopmentSecrets.In(application.App.DataFolder);
-        var api = new ApiBehindAuthority(new Dictionary<string, string?>(StringComparer.Ordinal)
+        var api = new InProcessApi(new Dictionary<string, string?>(settings, StringComparer.Ordinal)
         {
             ["ConnectionStrings:aiaspire"] = await ConnectionAsync("aiaspire_app", "aiaspire"),
             ["ConnectionStrings:ledger"] = await ConnectionAsync("aiaspire_ledger", "aiaspire"),
             ["ConnectionStrings:keystore"] = await ConnectionAsync("aiaspire_keys", "keystore"),
             ["ConnectionStrings:redis"] = await application.App.GetConnectionStringAsync("redis"),
-            // Not called here; the AppHost would say where they are on this machine.
+            ["Services:sim-openai:http:0"] = application.App.GetEndpoint("sim-openai", "http").ToString(),
+            ["Services:sim-anthropic:http:0"] = application.App.GetEndpoint("sim-anthropic", "http").ToString(),
+            // That they are on this machine the AppHost would say.
             ["Providers:sim-openai:AllowPlaintext"] = "true",
             ["Providers:sim-anthropic:AllowPlaintext"] = "true",
             ["Encryption:MasterKeyFile"] = secrets.MasterKeyFile,
             ["Encryption:TombstonesPath"] = secrets.TombstonesFile,
-            ["Identity:Authority"] = authority,
-            ["Identity:Audience"] = OidcServer.Audience,
-            ["Identity:TenantClaim"] = OidcServer.TenantClaim,
-        });
+        }, services);
         try
         {
             api.StartServer();
@@ -71,6 +75,8 @@ internal sealed class ApiBehindAuthority : WebApplicationFactory<IdentityOptions
     {
         foreach (var (key, value) in _settings)
             builder.UseSetting(key, value);
+        if (_services is not null)
+            builder.ConfigureTestServices(_services);
         builder.ConfigureLogging(logging => logging.ClearProviders().AddProvider(_lines));
     }
 
