@@ -8,7 +8,7 @@ namespace AiAspire.Workers.Jobs;
 
 /// <summary>One run of one job: what its handler returns or throws, and why it was stopped, become the job's next state.</summary>
 internal sealed partial class JobExecution(
-    JobHandlers handlers, JobLeases leases, JobCompletions completions, JobNotifier notifier, AdaptiveConcurrency concurrency, JobMetrics metrics,
+    JobHandlers handlers, JobLeases leases, JobCompletions completions, JobNotifier notifier, AdaptiveConcurrency concurrency, Outages outages, JobMetrics metrics,
     IOptions<JobRunnerOptions> options, TimeProvider time, Random random, ILogger<JobExecution> logger)
 {
     public const string SourceName = "AiAspire.Workers";
@@ -97,6 +97,11 @@ internal sealed partial class JobExecution(
             if (e.Throttled)
                 concurrency.Throttled();
             return await RetryAsync(job, e.Code, e.Delay, e.CountsAsTry, e);
+        }
+        catch (Exception e) when (Outages.CodeOf(e) is { } code)
+        {
+            outages.Seen();
+            return await RetryAsync(job, code, delay: null, countsAsTry: false, e);
         }
         catch (Exception e)
         {

@@ -10,8 +10,8 @@ namespace AiAspire.Workers.Jobs;
 /// stop, it claims no more and gives what runs a grace period; the rest goes back to the queue.
 /// </summary>
 internal sealed partial class JobRunner(
-    JobLeases leases, JobExecution execution, JobEventLogs eventLogs, JobHandlers handlers, RunningJobs running, AdaptiveConcurrency concurrency, JobSignal signal,
-    JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
+    JobLeases leases, JobExecution execution, JobEventLogs eventLogs, JobHandlers handlers, RunningJobs running, AdaptiveConcurrency concurrency, Outages outages,
+    JobSignal signal, JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
 {
     private static readonly TimeSpan ErrorDelay = TimeSpan.FromSeconds(1);
 
@@ -43,6 +43,8 @@ internal sealed partial class JobRunner(
         {
             try
             {
+                if (outages.Left is { Ticks: > 0 } away)
+                    await Task.Delay(away, time, stoppingToken);
                 var room = concurrency.Current - running.Count;
                 (metrics.Running, metrics.Concurrency) = (running.Count, concurrency.Current);
                 var claimed = room > 0

@@ -28,6 +28,7 @@ public static class JobRunnerRegistration
             .AddSingleton<RunningJobs>()
             .AddSingleton(provider => new AdaptiveConcurrency(
                 provider.GetRequiredService<IOptions<JobRunnerOptions>>().Value.Concurrency, provider.GetRequiredService<TimeProvider>()))
+            .AddSingleton<Outages>()
             .AddSingleton<JobExecution>()
             .AddSingleton<JobSignal>()
             .AddHostedService(provider => provider.GetRequiredService<JobSignal>())
