@@ -10,9 +10,6 @@ namespace AiAspire.Core.Chat;
 /// <summary>What all jobs share that make calls for their user.</summary>
 public sealed class JobCalls(ChatPipeline pipeline, CallerDirectory callers, UserKeys userKeys, TimeProvider time)
 {
-    // Told when the provider itself is overloaded, and not a limit of the caller's.
-    private static readonly string[] Overloaded = ["provider_rate_limited", "provider_unavailable"];
-
     /// <summary>Refuses, before a job is queued, a model that its run would not find.</summary>
     /// <exception cref="WireException">404.</exception>
     public static void CheckModel(ModelCatalog catalog, string model, Caller caller, DateTimeOffset now)
@@ -92,7 +89,8 @@ public sealed class JobCalls(ChatPipeline pipeline, CallerDirectory callers, Use
         _ => new JobFailedException(e.Code ?? e.Type, e.Message, e),
     };
 
-    public static bool IsOverload(WireException e) => Overloaded.Contains(e.Code, StringComparer.Ordinal);
+    // Not a limit of the caller's. Nor a provider that is down: it answers at once, and taking fewer jobs would hold up those for the others.
+    private static bool IsOverload(WireException e) => e.Code == "provider_rate_limited";
 
     private static decimal CostOf(ChatCall call) => call.Served?.Cost ?? 0;
 
