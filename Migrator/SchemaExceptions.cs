@@ -33,6 +33,7 @@ internal static class SchemaExceptions
         "find_api_key",
         "find_tenant",
         "finish_jobs",
+        "job_payloads",
         "job_queue_status",
         "limit_use",
         "list_budgets",

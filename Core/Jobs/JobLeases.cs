@@ -34,7 +34,7 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
 {
     private const string ClaimSql =
         """
-        SELECT tenant_id, user_id, job_id, kind, payload, tries, failures, snoozes, lost_leases, max_tries, lease_token, trace_parent, ready_at, deadline,
+        SELECT tenant_id, user_id, job_id, kind, tries, failures, snoozes, lost_leases, max_tries, lease_token, trace_parent, ready_at, deadline,
             max_cost, cancel_requested, visit, priority, running_since
         FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """;
@@ -62,8 +62,8 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
             {
                 var job = Read(row);
                 claimed.Add(job);
-                look.Took(job.TenantId, row.GetInt16(17), job.ReadyAt, row.GetFieldValue<DateTimeOffset>(18));
-                if (row.GetInt32(16) is var visit && visit > visited)
+                look.Took(job.TenantId, row.GetInt16(16), job.ReadyAt, row.GetFieldValue<DateTimeOffset>(17));
+                if (row.GetInt32(15) is var visit && visit > visited)
                     (visited, last) = (visit, job.TenantId);
             },
             cancellationToken,
@@ -80,7 +80,38 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
             Parameter.Of(look.From));
         look.End();
         _lastTenant = last;
-        return claimed;
+        return claimed.Count == 0 ? claimed : await WithPayloadsAsync(claimed, cancellationToken);
+    }
+
+    /// <summary>
+    /// Not with the claim, which no other may overtake: a worker that hangs while large payloads are on their way to it would hold up all. What another has
+    /// taken meanwhile is left out.
+    /// </summary>
+    private async Task<List<ClaimedJob>> WithPayloadsAsync(List<ClaimedJob> claimed, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await ReadAsync();
+        }
+        catch (NpgsqlException e) when (e.IsTransient)
+        {
+            // They would else wait for their leases to end; a connection breaks more often than a server.
+            return await ReadAsync();
+        }
+
+        async Task<List<ClaimedJob>> ReadAsync()
+        {
+            var payloads = new Dictionary<Guid, byte[]>();
+            await sessions.CallFunctionAsync(
+                "SELECT lease_token, payload FROM aiaspire.job_payloads($1, $2, $3, $4)",
+                row => payloads[row.GetGuid(0)] = row.GetFieldValue<byte[]>(1),
+                cancellationToken,
+                Column(claimed, j => j.TenantId),
+                Column(claimed, j => j.UserId),
+                Column(claimed, j => j.JobId),
+                Column(claimed, j => j.LeaseToken));
+            return [.. claimed.Where(j => payloads.ContainsKey(j.LeaseToken)).Select(j => j with { Payload = payloads[j.LeaseToken] })];
+        }
     }
 
     /// <summary>Renews the leases of all jobs of a process in one statement.</summary>
@@ -167,18 +198,19 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
         UserId = row.GetGuid(1),
         JobId = row.GetGuid(2),
         Kind = row.GetString(3),
-        Payload = row.GetFieldValue<byte[]>(4),
-        Tries = row.GetInt32(5),
-        Failures = row.GetInt32(6),
-        Snoozes = row.GetInt32(7),
-        LostLeases = row.GetInt32(8),
-        MaxTries = row.GetInt32(9),
-        LeaseToken = row.GetGuid(10),
-        TraceParent = row.IsDBNull(11) ? null : row.GetString(11),
-        ReadyAt = row.GetFieldValue<DateTimeOffset>(12),
-        Deadline = row.IsDBNull(13) ? null : row.GetFieldValue<DateTimeOffset>(13),
-        MaxCost = row.IsDBNull(14) ? null : row.GetDecimal(14),
-        CancelRequested = row.GetBoolean(15),
+        // Read after the claim.
+        Payload = [],
+        Tries = row.GetInt32(4),
+        Failures = row.GetInt32(5),
+        Snoozes = row.GetInt32(6),
+        LostLeases = row.GetInt32(7),
+        MaxTries = row.GetInt32(8),
+        LeaseToken = row.GetGuid(9),
+        TraceParent = row.IsDBNull(10) ? null : row.GetString(10),
+        ReadyAt = row.GetFieldValue<DateTimeOffset>(11),
+        Deadline = row.IsDBNull(12) ? null : row.GetFieldValue<DateTimeOffset>(12),
+        MaxCost = row.IsDBNull(13) ? null : row.GetDecimal(13),
+        CancelRequested = row.GetBoolean(14),
     };
 
     private static NpgsqlParameter Column<TRow, T>(IReadOnlyCollection<TRow> rows, Func<TRow, T> value) => Parameter.Of(rows.Select(value).ToArray());

@@ -28,9 +28,11 @@ CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history 
 -- all under a long one, a worker says where its last claims ended: in p_from for each of the tenants and priorities that it knows, and in p_running_since,
 -- before which nothing ran. These are hints. With p_tenants null a claim looks at everything, and finds what they miss: other tenants and priorities, jobs
 -- whose transaction committed late, the first jobs after the clock was set back.
+--
+-- The lock is held until the answer is sent, and a worker that hangs takes nothing in. So the answer is small: payloads are read after it (job_payloads).
 CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_share integer,
         p_after uuid, p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
-    RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, payload bytea, tries integer, failures integer, snoozes integer, lost_leases integer,
+    RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, tries integer, failures integer, snoozes integer, lost_leases integer,
         max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer,
         priority smallint, running_since timestamptz)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
@@ -136,8 +138,26 @@ BEGIN
         state = 'Running', worker = p_worker, lease_token = gen_random_uuid(), lease_until = clock_timestamp() + p_lease, claimed_at = v_now, tries = j.tries + 1,
         lost_leases = j.lost_leases + CASE j.state WHEN 'Running' THEN 1 ELSE 0 END, started_at = coalesce(j.started_at, v_now), progress = NULL, error_code = NULL
     WHERE j.ctid = ANY (v_rows)
-    RETURNING j.tenant_id, j.user_id, j.job_id, j.kind, j.payload, j.tries, j.failures, j.snoozes, j.lost_leases, j.max_tries, j.lease_token, j.trace_parent,
+    RETURNING j.tenant_id, j.user_id, j.job_id, j.kind, j.tries, j.failures, j.snoozes, j.lost_leases, j.max_tries, j.lease_token, j.trace_parent,
         j.available_at, j.deadline, j.max_cost, j.cancel_requested, v_visits[array_position(v_tenants, j.tenant_id)], j.priority, v_oldest;
+END
+$$;
+
+-- What claimed jobs are to do. One whose lease is gone meanwhile is another's, and left out.
+CREATE OR REPLACE FUNCTION aiaspire.job_payloads(p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[])
+    RETURNS TABLE (lease_token uuid, payload bytea)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET jit = off
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    -- One look by the key for each, as in finish_jobs.
+    SELECT j.lease_token, j.payload
+    FROM unnest(p_tenants, p_users, p_jobs, p_leases) AS g (tenant, usr, job, lease) CROSS JOIN LATERAL (
+        SELECT r.lease_token, r.payload FROM aiaspire.jobs r
+        WHERE r.tenant_id = g.tenant AND r.user_id = g.usr AND r.job_id = g.job AND r.lease_token = g.lease OFFSET 0
+    ) j;
 END
 $$;
 
