@@ -68,7 +68,7 @@ internal static class JobEndpoints
 
         async Task<Accepted<JobResponse>> AcceptedAsync(Guid id)
         {
-            var view = await reader.FindAsync(id, cancellationToken)
+            var view = await reader.FindStateAsync(id, cancellationToken)
                 // Its tenant's retention has run: what it was is known, what became of it is not.
                 ?? new JobView { JobId = id, Kind = spec.Kind, State = JobState.Queued, Priority = spec.Priority, CreatedAt = TimeOrderedIds.TimeOf(id) };
             return TypedResults.Accepted($"/v1/jobs/{id}", JobResponse.Of(view, result: null));

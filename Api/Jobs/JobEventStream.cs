@@ -42,7 +42,7 @@ internal sealed class JobEventStream(HttpContext http, JobReader reader, JsonSer
         CancellationToken cancellationToken)
     {
         var last = http.Request.Headers[LastEventId].ToString();
-        if (await reader.FindAsync(id, cancellationToken) is null)
+        if (await reader.FindStateAsync(id, cancellationToken) is null)
             throw JobEndpoints.NotFound();
         if (last == EndId)
         {

@@ -32,7 +32,7 @@ public sealed record JobView
 
     public DateTimeOffset? Deadline { get; init; }
 
-    /// <summary>Encrypted.</summary>
+    /// <summary>Encrypted; null also where it was not asked for.</summary>
     public byte[]? Result { get; init; }
 
     public string? ErrorCode { get; init; }
@@ -59,20 +59,25 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
     private const int MaxEvents = 200;
 
     /// <summary>Null: the user has no such job.</summary>
-    public Task<JobView?> FindAsync(Guid jobId, CancellationToken cancellationToken)
+    public Task<JobView?> FindAsync(Guid jobId, CancellationToken cancellationToken) => FindAsync(jobId, withResult: true, cancellationToken);
+
+    /// <summary>The same without the result, which may have many megabytes.</summary>
+    public Task<JobView?> FindStateAsync(Guid jobId, CancellationToken cancellationToken) => FindAsync(jobId, withResult: false, cancellationToken);
+
+    private Task<JobView?> FindAsync(Guid jobId, bool withResult, CancellationToken cancellationToken)
     {
         var userId = session.Scope.UserId;
         return session.RunAsync(
             async (db, token) =>
                 await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token)
                 // In this order, for a job goes from the one to the other and never is in neither.
-                ?? await Finished(db.FinishedJobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token)
+                ?? await Finished(db.FinishedJobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null), withResult).SingleOrDefaultAsync(token)
                 // …but for a redriven one, which goes back.
                 ?? await Waiting(db.Jobs.Where(j => j.UserId == userId && j.JobId == jobId && j.PartOf == null)).SingleOrDefaultAsync(token),
             cancellationToken);
     }
 
-    /// <summary>Newest first.</summary>
+    /// <summary>Newest first, without their results.</summary>
     /// <param name="state">Only these; <see cref="JobState.Queued"/> covers scheduled ones.</param>
     /// <param name="after">The last id of the page before.</param>
     /// <param name="take">Most rows.</param>
@@ -93,7 +98,7 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
                 var finished = await Finished(db.FinishedJobs
                         .Where(j => j.UserId == userId && j.PartOf == null && (after == null || j.JobId < after) && (state == null || j.State == state))
                         .OrderByDescending(j => j.JobId)
-                        .Take(take))
+                        .Take(take), withResult: false)
                     .ToListAsync(token);
                 return waiting.Concat(finished).DistinctBy(j => j.JobId).OrderByDescending(j => j.JobId).Take(take).ToList();
             },
@@ -145,7 +150,7 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
         StartedAt = j.StartedAt,
     });
 
-    private static IQueryable<JobView> Finished(IQueryable<FinishedJob> jobs) => jobs.AsNoTracking().Select(j => new JobView
+    private static IQueryable<JobView> Finished(IQueryable<FinishedJob> jobs, bool withResult) => jobs.AsNoTracking().Select(j => new JobView
     {
         JobId = j.JobId,
         Kind = j.Kind,
@@ -154,7 +159,8 @@ public sealed class JobReader(TenantSession session, UserKeys userKeys)
         Tries = j.Tries,
         Cost = j.Cost,
         MaxCost = j.MaxCost,
-        Result = j.Result,
+        // As a constant: of a parameter the column would be named, and read, either way.
+        Result = EF.Constant(withResult) ? j.Result : null,
         ErrorCode = j.ErrorCode,
         ErrorMessage = j.ErrorMessage,
         CreatedAt = j.CreatedAt,

@@ -122,6 +122,47 @@ public sealed class JobTests(RunningApplication application)
             => [.. (await client.GetFromJsonAsync<JsonElement>(path, Cancelled)).GetProperty("data").EnumerateArray().Select(j => j.GetProperty("id").GetGuid())];
     }
 
+    /// <summary>A result may have 64 MiB, and a page shows a hundred jobs.</summary>
+    [Fact]
+    public async Task Only_who_asks_for_one_job_reads_its_result()
+    {
+        using var client = application.Developer();
+        var key = Guid.CreateVersion7(TimeProvider.System.GetUtcNow()).ToString();
+        var id = await KeyedAsync();
+        await client.OverAsync(id, application);
+        await using var database = await application.OpenSuperuserAsync();
+        var others = await database.ScalarAsync<string>(
+            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute WHERE attrelid = 'aiaspire.job_history'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'result'");
+        await database.ExecuteAsync("REVOKE SELECT ON aiaspire.job_history FROM aiaspire_app");
+        try
+        {
+            await database.ExecuteAsync($"GRANT SELECT ({others}) ON aiaspire.job_history TO aiaspire_app");
+            Assert.Equal(HttpStatusCode.InternalServerError, await StatusAsync($"/v1/jobs/{id}"));
+            Assert.Equal(HttpStatusCode.OK, await StatusAsync("/v1/jobs?status=succeeded"));
+            Assert.Equal(id, await KeyedAsync());
+        }
+        finally
+        {
+            await database.ExecuteAsync("REVOKE SELECT ON aiaspire.job_history FROM aiaspire_app");
+            await database.ExecuteAsync("GRANT SELECT ON aiaspire.job_history TO aiaspire_app");
+        }
+
+        async Task<HttpStatusCode> StatusAsync(string path)
+        {
+            using var response = await client.GetAsync(path, Cancelled);
+            return response.StatusCode;
+        }
+
+        async Task<Guid> KeyedAsync()
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = JsonContent.Create(new { request = Wire.Chat("say exactly: heavy") }) };
+            request.Headers.TryAddWithoutValidation("Idempotency-Key", key);
+            using var response = await client.SendAsync(request, Cancelled);
+            Assert.Equal(HttpStatusCode.Accepted, response.StatusCode);
+            return (await response.JsonAsync()).GetProperty("id").GetGuid();
+        }
+    }
+
     [Fact]
     public async Task A_job_that_could_cost_more_than_its_ceiling_is_given_up_before_anything_is_spent()
     {
