@@ -40,10 +40,11 @@ internal static class JobEndpoints
         JobRequest job, HttpContext http, RequestCaller caller, TenantSession session, JobQueue queue, JobReader reader, [FromServices] IEnumerable<IJobKind> kinds,
         IdempotencyStore idempotency, UserKeys userKeys, TimeProvider time, CancellationToken cancellationToken)
     {
-        var spec = Validate(job, caller.Value, kinds, time.GetUtcNow());
+        if (job.Request.ValueKind != JsonValueKind.Object)
+            throw WireException.BadRequest($"'request' is missing: give it {KindOf(job, kinds).Takes}.", "request", "missing_required_parameter");
         var key = IdempotencyKey.Parse(http.Request.Headers[IdempotencyKey.Header]);
         if (key is null)
-            return await AcceptedAsync((await queue.EnqueueAsync(session, spec, inTheSame: null, cancellationToken)).JobId);
+            return await AcceptedAsync((await queue.EnqueueAsync(session, Validate(job, caller.Value, kinds, time.GetUtcNow()), inTheSame: null, cancellationToken)).JobId);
         var start = await idempotency.BeginAsync(
             caller.Value, "POST /v1/jobs", key, JsonSerializer.SerializeToUtf8Bytes(job, JsonSerializerOptions.Web), RequestIds.Of(http), cancellationToken);
         if (start.Replay is { } stored)
@@ -53,9 +54,11 @@ internal static class JobEndpoints
         }
 
         await using var claim = start.Claim!;
-        var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
         try
         {
+            // Not of a repeat: its job is there, though its deadline may have passed or its model gone since.
+            var spec = Validate(job, caller.Value, kinds, time.GetUtcNow());
+            var cipher = await userKeys.GetAsync(caller.Value.TenantId, caller.Value.UserId, cancellationToken);
             // Job and stored answer are one transaction: a retry finds both or neither.
             var queued = await queue.EnqueueAsync(session, spec, (batch, id) => claim.AddCompletion(batch, cipher, id.ToByteArray()), cancellationToken);
             return await AcceptedAsync(queued.JobId);
@@ -70,17 +73,14 @@ internal static class JobEndpoints
         {
             var view = await reader.FindStateAsync(id, cancellationToken)
                 // Its tenant's retention has run: what it was is known, what became of it is not.
-                ?? new JobView { JobId = id, Kind = spec.Kind, State = JobState.Queued, Priority = spec.Priority, CreatedAt = TimeOrderedIds.TimeOf(id) };
+                ?? new JobView { JobId = id, Kind = job.Kind, State = JobState.Queued, Priority = PriorityOf(job), CreatedAt = TimeOrderedIds.TimeOf(id) };
             return TypedResults.Accepted($"/v1/jobs/{id}", JobResponse.Of(view, result: null));
         }
     }
 
     private static JobSpec Validate(JobRequest job, Caller caller, IEnumerable<IJobKind> kinds, DateTimeOffset now)
     {
-        if (kinds.FirstOrDefault(k => k.Kind == job.Kind) is not { } kind)
-            throw Invalid("kind", $"'{job.Kind}' is not a kind of job: use {string.Join(" or ", kinds.Select(k => k.Kind))}.");
-        if (job.Request.ValueKind != JsonValueKind.Object)
-            throw WireException.BadRequest($"'request' is missing: give it {kind.Takes}.", "request", "missing_required_parameter");
+        var kind = KindOf(job, kinds);
         if (job.Priority is < 0 or > JobSpec.MaxPriority)
             throw Invalid("priority", $"'priority' must be between 0 and {JobSpec.MaxPriority}; lower runs first.");
         if (job.MaxTries is < 1 or > MaxTries)
@@ -98,7 +98,7 @@ internal static class JobEndpoints
         kind.Check(payload, caller);
         return new JobSpec(job.Kind, payload)
         {
-            Priority = (short)(job.Priority ?? 5),
+            Priority = PriorityOf(job),
             RunAt = job.RunAt,
             Deadline = job.Deadline,
             UniqueKey = job.UniqueKey,
@@ -106,6 +106,11 @@ internal static class JobEndpoints
             MaxCost = job.MaxCostUsd,
         };
     }
+
+    private static IJobKind KindOf(JobRequest job, IEnumerable<IJobKind> kinds)
+        => kinds.FirstOrDefault(k => k.Kind == job.Kind) ?? throw Invalid("kind", $"'{job.Kind}' is not a kind of job: use {string.Join(" or ", kinds.Select(k => k.Kind))}.");
+
+    private static short PriorityOf(JobRequest job) => (short)(job.Priority ?? 5);
 
     private static async Task<Ok<ListResponse<JobResponse>>> ListAsync(
         JobReader reader, string? status, int? limit, Guid? after, CancellationToken cancellationToken)

@@ -81,6 +81,27 @@ public sealed class IdempotencyTests(RunningApplication application)
     }
 
     [Fact]
+    public async Task A_repeat_gets_its_job_though_it_would_be_refused_by_now_and_a_refused_job_leaves_the_key_free()
+    {
+        using var client = application.Developer();
+        var (key, deadline) = (NewKey(), TimeProvider.System.GetUtcNow().AddSeconds(3));
+        var body = new { request = Wire.Chat("say exactly: in time"), deadline };
+        var first = await JobAsync(client, key, body, replayed: false);
+        await Wait.UntilAsync("the deadline to pass", () => Task.FromResult(TimeProvider.System.GetUtcNow() > deadline), application, "api");
+        Assert.Equal(first, await JobAsync(client, key, body, replayed: true));
+
+        var other = NewKey();
+        using (var late = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = JsonContent.Create(body) })
+        {
+            late.Headers.TryAddWithoutValidation("Idempotency-Key", other);
+            using var refused = await client.SendAsync(late, Cancelled);
+            await refused.ErrorAsync(HttpStatusCode.BadRequest, "invalid_value", "deadline");
+        }
+
+        await JobAsync(client, other, new { request = Wire.Chat("say exactly: in time") }, replayed: false);
+    }
+
+    [Fact]
     public async Task Jobs_are_queued_once()
     {
         using var client = application.Developer();
