@@ -216,7 +216,10 @@ BEGIN
     ), kept AS (
         INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
             error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, g.state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, g.cost,
+        SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, g.state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost,
+            -- Who ends a job in the middle of its work does not know what its parts have cost. One that succeeded has used them up.
+            CASE g.state WHEN 'Succeeded' THEN g.cost ELSE greatest(g.cost, (SELECT sum(p.cost) FROM aiaspire.job_parts p
+                WHERE p.tenant_id = d.tenant_id AND p.user_id = d.user_id AND p.work_id = d.job_id)) END,
             CASE g.state WHEN 'Failed' THEN d.payload END, g.result, g.code, g.message, d.trace_parent, d.lease_token, d.created_at, d.started_at, clock_timestamp()
         FROM done d
         JOIN unnest(p_leases, p_states, p_results, p_codes, p_messages, p_costs) AS g (lease, state, result, code, message, cost) ON g.lease = d.lease_token
@@ -245,7 +248,8 @@ BEGIN
     )
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, part_of, state, priority, tries, failures, max_tries, max_cost, cost, payload, result,
         error_code, error_message, trace_parent, lease_token, created_at, started_at, finished_at)
-    SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost, p_cost,
+    SELECT d.tenant_id, d.user_id, d.job_id, d.kind, d.part_of, p_state, d.priority, d.tries, d.failures, d.max_tries, d.max_cost,
+        greatest(p_cost, (SELECT sum(p.cost) FROM aiaspire.job_parts p WHERE p.tenant_id = p_tenant AND p.user_id = p_user AND p.work_id = p_job)),
         CASE p_state WHEN 'Failed' THEN d.payload END, p_result, p_error_code, p_error_message, d.trace_parent, p_lease, d.created_at, d.started_at, clock_timestamp()
     FROM done d;
     -- Also when the commit's answer was lost and the transaction comes again.
@@ -369,7 +373,8 @@ BEGIN
     )
     INSERT INTO aiaspire.job_history (tenant_id, user_id, job_id, kind, state, priority, tries, failures, max_tries, max_cost, cost,
         error_code, error_message, trace_parent, created_at, started_at, finished_at)
-    SELECT g.tenant_id, g.user_id, g.job_id, g.kind, 'Cancelled', g.priority, g.tries, g.failures, g.max_tries, g.max_cost, 0,
+    SELECT g.tenant_id, g.user_id, g.job_id, g.kind, 'Cancelled', g.priority, g.tries, g.failures, g.max_tries, g.max_cost,
+        coalesce((SELECT sum(p.cost) FROM aiaspire.job_parts p WHERE p.tenant_id = p_tenant AND p.user_id = p_user AND p.work_id = p_job), 0),
         'cancelled', 'The job was cancelled.', g.trace_parent, g.created_at, g.started_at, clock_timestamp()
     FROM gone g;
     IF FOUND THEN

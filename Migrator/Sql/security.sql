@@ -244,7 +244,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.jobs TO aiaspire_functions;
 -- FOR UPDATE asks for UPDATE on at least one column.
 GRANT SELECT, INSERT, UPDATE (finished_at), DELETE ON aiaspire.job_history TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, job_id, sequence, created_at), UPDATE (created_at), DELETE ON aiaspire.job_events TO aiaspire_functions;
-GRANT SELECT (tenant_id, user_id, work_id, part, created_at), UPDATE (created_at), DELETE ON aiaspire.job_parts TO aiaspire_functions;
+GRANT SELECT (tenant_id, user_id, work_id, part, cost, created_at), UPDATE (created_at), DELETE ON aiaspire.job_parts TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, file_id, is_ready, created_at, expires_at), UPDATE (expires_at), DELETE ON aiaspire.files TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, batch_id, input_file_id, state, total, cancelling_at, created_at), UPDATE (state, finished_at), DELETE ON aiaspire.batches TO aiaspire_functions;
 GRANT SELECT (tenant_id, user_id, conversation_id, last_message_at), DELETE ON aiaspire.conversations TO aiaspire_functions;

@@ -48,6 +48,38 @@ public sealed class EmbeddingsJobTests(RunningApplication application)
         await database.ExecuteAsync("UPDATE aiaspire.ledger_attempts SET outcome = 'Abandoned', usage_source = 'Estimate' WHERE outcome = 'Open'");
     }
 
+    [Theory]
+    [Trait("Checklist", "COST-09")]
+    [InlineData(true, "cancelled")]
+    [InlineData(false, "failed")]
+    public async Task What_was_embedded_before_the_end_is_told_as_the_cost_of_a_job_that_came_to_nothing(bool cancel, string status)
+    {
+        using var client = application.Developer();
+        await using var database = await application.OpenSuperuserAsync();
+        await using var slow = await application.BehaveAsync("sim-embedding", new { latency = new { kind = "fixed", ms = 1200 } });
+        var inputs = Enumerable.Range(0, 1000).Select(i => $"text number {i} of those that are {status}").ToList();
+        var id = (await client.QueueAsync(new { kind = "embeddings", request = new { model = "sim-embedding", inputs, dimensions = 8 } })).GetProperty("id").GetGuid();
+        await Wait.UntilAsync("the first call's part", async () => await PartsAsync() > 0, application, "workers");
+        // So that it waits between two calls, where nobody has the sum at hand.
+        await using var busy = await application.BehaveAsync(
+            "sim-embedding", new { errorRates = new Dictionary<string, double>(StringComparer.Ordinal) { ["429"] = 1 }, retryAfterSeconds = 5 });
+        await Wait.UntilAsync(
+            "the job to wait", async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.jobs WHERE job_id = $1 AND state = 'Scheduled'", id) > 0, application, "workers");
+        if (cancel)
+            (await client.PostAsync($"/v1/jobs/{id}/cancel", null, Cancelled)).EnsureSuccessStatusCode();
+        else
+            await database.ExecuteAsync("UPDATE aiaspire.jobs SET deadline = now(), available_at = now() WHERE job_id = $1 AND state = 'Scheduled'", id);
+
+        var job = await client.OverAsync(id, application);
+
+        Assert.Equal(status, job.Status());
+        var paid = await database.ScalarAsync<decimal>("SELECT sum(cost) FROM aiaspire.job_parts WHERE work_id = $1", id);
+        Assert.True(paid > 0);
+        Assert.Equal(paid, job.GetProperty("cost_usd").GetDecimal());
+
+        Task<long> PartsAsync() => database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.job_parts WHERE work_id = $1", id);
+    }
+
     [Fact]
     public async Task What_cannot_be_embedded_is_refused_when_queued()
     {
