@@ -20,7 +20,7 @@ public sealed record BatchLines(Guid BatchId, Guid FileId, string Endpoint, Date
 /// <summary>What becomes of the lines of a file as they are read: faults are noted, the others shared out to jobs.</summary>
 internal sealed class BatchPlan(Batch batch, BatchOptions options, TimeProvider time, ContentCipher cipher)
 {
-    /// <summary>Behind everything else of the same user that waits.</summary>
+    /// <summary>Behind everything else of the same tenant that waits, but for what each eighth claim leaves to the oldest (ClaimCursor).</summary>
     private const short Priority = JobSpec.MaxPriority;
 
     private const int MaxTries = 10;

@@ -9,6 +9,12 @@ internal sealed class ClaimCursor(TimeProvider time)
 {
     private const int Share = 5;
 
+    /// <summary>
+    /// Of so many claims that brought something, one takes the oldest jobs of each tenant first, whatever their priority. So the least urgent have an eighth of
+    /// the work, or more while nothing else waits, and none waits for ever.
+    /// </summary>
+    private const int ByPriority = 8;
+
     /// <summary>More tenants and priorities than this are not remembered one by one.</summary>
     private const int MaxPlaces = 1_000;
 
@@ -22,6 +28,7 @@ internal sealed class ClaimCursor(TimeProvider time)
     private long _lookedAtAll;
     private TimeSpan _pause = TimeSpan.Zero;
     private bool _lastLookedAtAll;
+    private int _sinceOldestFirst = 1;
 
     /// <summary>Until a claim looks at everything again; null: the last one did.</summary>
     public TimeSpan? LooksAtAllIn => _lastLookedAtAll ? null : UntilAll;
@@ -35,11 +42,13 @@ internal sealed class ClaimCursor(TimeProvider time)
     {
         private readonly ClaimCursor _cursor;
         private readonly long _started;
+        private bool _took;
 
         internal Look(ClaimCursor cursor, bool all)
         {
             (_cursor, _started) = (cursor, cursor._time.GetTimestamp());
             cursor._lastLookedAtAll = all;
+            OldestFirst = all && cursor._sinceOldestFirst >= ByPriority;
             if (all)
                 return;
             RunningSince = cursor._runningSince;
@@ -47,6 +56,9 @@ internal sealed class ClaimCursor(TimeProvider time)
             Priorities = [.. cursor._places.Keys.Select(k => k.Priority)];
             From = [.. cursor._places.Values.Select(p => p.From - Slack)];
         }
+
+        /// <summary>Not the most urgent. Only of claims that look at everything: hints are kept for the priorities that were taken.</summary>
+        public bool OldestFirst { get; }
 
         /// <summary>Null, as the rest: everything.</summary>
         public DateTimeOffset? RunningSince { get; }
@@ -60,6 +72,7 @@ internal sealed class ClaimCursor(TimeProvider time)
         /// <summary>A job that was taken: those of its tenant and priority are taken in the order of <paramref name="readyAt"/>.</summary>
         public void Took(Guid tenant, short priority, DateTimeOffset readyAt, DateTimeOffset runningSince)
         {
+            _took = true;
             _cursor._runningSince = runningSince;
             var key = (tenant, priority);
             var from = _cursor._places.TryGetValue(key, out var place) && place.From > readyAt ? place.From : readyAt;
@@ -69,6 +82,8 @@ internal sealed class ClaimCursor(TimeProvider time)
         /// <summary>The claim is committed.</summary>
         public void End()
         {
+            if (_took)
+                _cursor._sinceOldestFirst = OldestFirst ? 1 : _cursor._sinceOldestFirst + 1;
             if (Tenants is not null)
                 return;
             var now = _cursor._time.GetTimestamp();

@@ -36,7 +36,7 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
         """
         SELECT tenant_id, user_id, job_id, kind, tries, failures, snoozes, lost_leases, max_tries, lease_token, trace_parent, ready_at, deadline,
             max_cost, cancel_requested, visit, priority, running_since
-        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        FROM aiaspire.claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         """;
 
     private readonly ClaimCursor _cursor = new(time);
@@ -74,6 +74,7 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
             Parameter.Of(request.TenantCap),
             Parameter.Of(ClaimRequest.TenantShare),
             Parameter.Of(_lastTenant),
+            Parameter.Of(look.OldestFirst),
             Parameter.Of(look.RunningSince),
             Parameter.Of(look.Tenants),
             Parameter.Of(look.Priorities),

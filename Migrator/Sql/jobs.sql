@@ -29,9 +29,12 @@ CREATE INDEX IF NOT EXISTS job_history_dead_letters_idx ON aiaspire.job_history 
 -- before which nothing ran. These are hints. With p_tenants null a claim looks at everything, and finds what they miss: other tenants and priorities, jobs
 -- whose transaction committed late, the first jobs after the clock was set back.
 --
+-- With p_oldest_first a claim that looks at everything takes each tenant's jobs in the order of their time, whatever their priority: else a tenant whose users
+-- keep one urgent job waiting all day would never begin a less urgent one.
+--
 -- The lock is held until the answer is sent, and a worker that hangs takes nothing in. So the answer is small: payloads are read after it (job_payloads).
 CREATE OR REPLACE FUNCTION aiaspire.claim_jobs(p_worker text, p_kinds text[], p_limit integer, p_lease interval, p_tenant_cap integer, p_share integer,
-        p_after uuid, p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
+        p_after uuid, p_oldest_first boolean, p_running_since timestamptz, p_tenants uuid[], p_priorities smallint[], p_from timestamptz[])
     RETURNS TABLE (tenant_id uuid, user_id uuid, job_id uuid, kind text, tries integer, failures integer, snoozes integer, lost_leases integer,
         max_tries integer, lease_token uuid, trace_parent text, ready_at timestamptz, deadline timestamptz, max_cost numeric, cancel_requested boolean, visit integer,
         priority smallint, running_since timestamptz)
@@ -45,6 +48,7 @@ DECLARE
     c_visits CONSTANT integer := 200;
     c_promoted CONSTANT integer := 500;
     c_last_priority CONSTANT smallint := 32767;
+    c_lowest_priority CONSTANT integer := 9; -- JobSpec.MaxPriority
     v_now timestamptz;
     -- The ring: each tenant's first ready job.
     v_ring uuid[];
@@ -121,6 +125,21 @@ BEGIN
             ORDER BY q.priority, q.available_at
             LIMIT o.most
         ) head
+        WHERE NOT (p_oldest_first AND p_tenants IS NULL)
+        UNION ALL
+        SELECT o.tenant_id, head.user_id, head.job_id, o.visit, o.jobs + head.place
+        FROM ready o CROSS JOIN LATERAL (
+            -- The heads of its priorities, each by the index, put together.
+            SELECT f.user_id, f.job_id, row_number() OVER (ORDER BY f.available_at ROWS UNBOUNDED PRECEDING)::integer AS place
+            FROM generate_series(0, c_lowest_priority) AS p (priority) CROSS JOIN LATERAL (
+                SELECT q.user_id, q.job_id, q.available_at FROM aiaspire.jobs q
+                WHERE q.tenant_id = o.tenant_id AND q.priority = p.priority::smallint AND q.state = 'Queued' AND q.kind = ANY (p_kinds)
+                ORDER BY q.available_at LIMIT o.most
+            ) f
+            ORDER BY f.available_at
+            LIMIT o.most
+        ) head
+        WHERE p_oldest_first AND p_tenants IS NULL
         ORDER BY 5, 4 LIMIT p_limit
     )
     SELECT array_agg(held.ctid ORDER BY c.visit DESC), array_agg(c.tenant_id ORDER BY c.visit DESC), array_agg(c.visit ORDER BY c.visit DESC),

@@ -299,7 +299,7 @@ ALTER FUNCTION aiaspire.note_signed_head(bigint) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_api_key(bytea) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.find_tenant(text) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_tenants(uuid, integer) OWNER TO aiaspire_functions;
-ALTER FUNCTION aiaspire.claim_jobs(text, text[], integer, interval, integer, integer, uuid, timestamptz, uuid[], smallint[], timestamptz[]) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.claim_jobs(text, text[], integer, interval, integer, integer, uuid, boolean, timestamptz, uuid[], smallint[], timestamptz[]) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.job_payloads(uuid[], uuid[], uuid[], uuid[]) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.finish_jobs(uuid[], uuid[], uuid[], uuid[], text[], bytea[], text[], text[], numeric[]) OWNER TO aiaspire_functions;
@@ -336,7 +336,7 @@ GRANT EXECUTE ON FUNCTION aiaspire.find_api_key(bytea), aiaspire.find_tenant(tex
     aiaspire.list_budgets(), aiaspire.limit_use(timestamptz, timestamptz) TO aiaspire_app;
 -- The queue (jobs.sql): claims, heartbeats and completions of workers, which serve all tenants; retention; and what administrators see of their tenant's.
 GRANT EXECUTE ON FUNCTION
-    aiaspire.claim_jobs(text, text[], integer, interval, integer, integer, uuid, timestamptz, uuid[], smallint[], timestamptz[]),
+    aiaspire.claim_jobs(text, text[], integer, interval, integer, integer, uuid, boolean, timestamptz, uuid[], smallint[], timestamptz[]),
     aiaspire.job_payloads(uuid[], uuid[], uuid[], uuid[]),
     aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval),
     aiaspire.finish_jobs(uuid[], uuid[], uuid[], uuid[], text[], bytea[], text[], text[], numeric[]),

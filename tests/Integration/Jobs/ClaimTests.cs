@@ -9,7 +9,7 @@ namespace AiAspire.Integration.Jobs;
 public sealed class ClaimTests(RunningApplication application)
 {
     private const string ClaimSql =
-        "SELECT * FROM aiaspire.claim_jobs('test', ARRAY[$1], $2, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, NULL)";
+        "SELECT * FROM aiaspire.claim_jobs('test', ARRAY[$1], $2, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', $3, NULL, NULL, NULL, NULL)";
 
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
@@ -69,6 +69,46 @@ public sealed class ClaimTests(RunningApplication application)
         }
     }
 
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task A_tenants_urgent_jobs_come_first_and_its_oldest_have_their_turn_too()
+    {
+        const string Kind = "test.priority";
+        using var tenant = await AdministeredTenant.CreateAsync(application);
+        await using var superuser = await application.OpenSuperuserAsync();
+        await using var app = await application.OpenAsAsync("aiaspire_app");
+        try
+        {
+            // Another user's batch, older than everything, behind urgent jobs that keep coming.
+            var batch = await AddAsync(superuser, tenant.Id, Kind, priority: 9, secondsAgo: 100);
+            var urgent = new List<Guid>();
+            for (var i = 0; i < 6; i++)
+                urgent.Add(await AddAsync(superuser, tenant.Id, Kind, priority: (short)(i % 2 == 0 ? 5 : 0), secondsAgo: 50 - i));
+
+            // Priority 0 in the order of time, then 5.
+            Assert.Equal([urgent[1]], await TakenAsync(1, oldestFirst: false));
+            Assert.Equal([urgent[3], urgent[5]], (await TakenAsync(2, oldestFirst: false)).Order());
+            Assert.Equal([urgent[0]], await TakenAsync(1, oldestFirst: false));
+            Assert.Equal([batch], await TakenAsync(1, oldestFirst: true));
+            Assert.Equal([urgent[2]], await TakenAsync(1, oldestFirst: true));
+            Assert.Equal([urgent[4]], await TakenAsync(8, oldestFirst: true));
+        }
+        finally
+        {
+            await superuser.ExecuteAsync("DELETE FROM aiaspire.jobs WHERE tenant_id = $1", tenant.Id);
+        }
+
+        async Task<List<Guid>> TakenAsync(int most, bool oldestFirst)
+        {
+            var ids = new List<Guid>();
+            await using var claim = Claim(app, Kind, most, oldestFirst);
+            await using var reader = await claim.ExecuteReaderAsync(Cancelled);
+            while (await reader.ReadAsync(Cancelled))
+                ids.Add(reader.GetGuid(reader.GetOrdinal("job_id")));
+            return ids;
+        }
+    }
+
     private static async Task<Guid> AddAsync(NpgsqlConnection superuser, Guid tenant, string kind, short priority, int secondsAgo, int payloadBytes = 1)
     {
         var id = Guid.CreateVersion7(TimeProvider.System.GetUtcNow());
@@ -82,6 +122,6 @@ public sealed class ClaimTests(RunningApplication application)
         return id;
     }
 
-    private static NpgsqlCommand Claim(NpgsqlConnection connection, string kind, int most)
-        => new(ClaimSql, connection) { Parameters = { new() { Value = kind }, new() { Value = most } } };
+    private static NpgsqlCommand Claim(NpgsqlConnection connection, string kind, int most, bool oldestFirst = false)
+        => new(ClaimSql, connection) { Parameters = { new() { Value = kind }, new() { Value = most }, new() { Value = oldestFirst } } };
 }

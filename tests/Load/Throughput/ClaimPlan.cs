@@ -21,9 +21,9 @@ internal static class ClaimPlan
                 LOAD 'auto_explain';
                 SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on; SET auto_explain.log_buffers = on; SET auto_explain.log_nested_statements = on;
                 BEGIN;
-                SELECT count(*) FROM aiaspire.claim_jobs('plan', ARRAY['load.noop'], 32, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, NULL);
+                SELECT count(*) FROM aiaspire.claim_jobs('plan', ARRAY['load.noop'], 32, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', false, NULL, NULL, NULL, NULL);
                 SET client_min_messages = log;
-                SELECT count(*) FROM aiaspire.claim_jobs('plan', ARRAY['load.noop'], 32, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', NULL, NULL, NULL, NULL);
+                SELECT count(*) FROM aiaspire.claim_jobs('plan', ARRAY['load.noop'], 32, interval '1 minute', 64, 7, '00000000-0000-0000-0000-000000000000', false, NULL, NULL, NULL, NULL);
                 SELECT count(*) FROM (
                     SELECT array_agg(tenant_id) t, array_agg(user_id) u, array_agg(job_id) j, array_agg(lease_token) l, array_fill('Succeeded'::text, ARRAY[count(*)::integer]) s,
                         array_fill(NULL::bytea, ARRAY[count(*)::integer]) r, array_fill(NULL::text, ARRAY[count(*)::integer]) x, array_fill(0::numeric, ARRAY[count(*)::integer]) c

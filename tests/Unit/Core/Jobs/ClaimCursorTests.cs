@@ -70,6 +70,41 @@ public sealed class ClaimCursorTests
         Assert.DoesNotContain(Tenant, _cursor.Begin().Tenants!);
     }
 
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public void Every_eighth_claim_that_brings_something_takes_the_oldest_jobs_and_not_the_most_urgent()
+    {
+        var oldestFirst = new List<int>();
+        for (var claim = 1; claim <= 24; claim++)
+        {
+            // Nobody waits: counts for nothing.
+            _cursor.Begin().End();
+            var look = _cursor.Begin();
+            if (look.OldestFirst)
+                oldestFirst.Add(claim);
+            look.Took(Tenant, 5, _time.GetUtcNow(), _time.GetUtcNow());
+            look.End();
+        }
+
+        Assert.Equal([8, 16, 24], oldestFirst);
+    }
+
+    [Fact]
+    public void A_claim_that_goes_by_hints_never_does_and_the_next_that_looks_at_everything_makes_up_for_it()
+    {
+        LookAtAll(TimeSpan.FromMilliseconds(50));
+        for (var claim = 2; claim <= 9; claim++)
+        {
+            var near = _cursor.Begin();
+            Assert.Equal((true, false), (near.Tenants is not null, near.OldestFirst));
+            near.Took(Tenant, 0, _time.GetUtcNow(), _time.GetUtcNow());
+            near.End();
+        }
+
+        _time.Advance(TimeSpan.FromMilliseconds(200));
+        Assert.True(_cursor.Begin().OldestFirst);
+    }
+
     private void LookAtAll(TimeSpan duration)
     {
         var look = _cursor.Begin();
