@@ -11,7 +11,7 @@ namespace AiAspire.Workers.Evaluations;
 /// </summary>
 [DisallowConcurrentExecution]
 internal sealed class EvaluationJob(
-    ScheduledEvaluation evaluation, ScheduledEvaluationOptions options, TenantSessions sessions, NotificationOutbox outbox, IHostApplicationLifetime lifetime) : IJob
+    ScheduledEvaluation evaluation, ScheduledEvaluationOptions options, TenantSessions sessions, NotificationOutbox outbox) : IJob
 {
     public static readonly JobKey Key = new("evaluation");
 
@@ -24,9 +24,7 @@ internal sealed class EvaluationJob(
             return;
         }
 
-        // The scheduler waits for its jobs when the process stops; this one may take an hour.
-        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(lifetime.ApplicationStopping, cancellationToken);
-        var outcome = await evaluation.RunAsync(stopping.Token);
+        var outcome = await evaluation.RunAsync(cancellationToken);
         context.Result = outcome;
         if (outcome["verdict"]!.GetValue<string>() == "block")
             await TellAsync(outcome);

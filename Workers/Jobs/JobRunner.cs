@@ -7,12 +7,16 @@ namespace AiAspire.Workers.Jobs;
 
 /// <summary>
 /// Claims jobs as it has room for them, runs each to its end, a release, or the loss of its lease, and keeps all their leases. Asked to
-/// stop, it claims no more and gives what runs a grace period; the rest goes back to the queue.
+/// stop, it claims no more and gives what runs a grace period; the rest goes back to the queue. From the first word of the stop: services are stopped
+/// one after the other, and others may take their time.
 /// </summary>
 internal sealed partial class JobRunner(
     JobLeases leases, JobExecution execution, JobEventLogs eventLogs, JobHandlers handlers, RunningJobs running, AdaptiveConcurrency concurrency, Outages outages,
-    JobSignal signal, JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
+    JobSignal signal, JobMetrics metrics, IHostApplicationLifetime lifetime, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
 {
+    /// <summary>A claim takes milliseconds; one that does not answer is given up after this.</summary>
+    public static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(10);
+
     private static readonly TimeSpan ErrorDelay = TimeSpan.FromSeconds(1);
 
     // A claim of one job costs the database nearly what one of twenty does: of a worker that is nearly full, slots that become free one after the other are
@@ -31,7 +35,8 @@ internal sealed partial class JobRunner(
         // Until the last job has ended: a job that gets to finish keeps its lease.
         using var drained = new CancellationTokenSource();
         var renewing = RenewAsync(drained.Token);
-        await ClaimAsync(stoppingToken);
+        using (var stopping = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping))
+            await ClaimAsync(stopping.Token);
         await DrainAsync();
         await drained.CancelAsync();
         await renewing;
@@ -47,9 +52,7 @@ internal sealed partial class JobRunner(
                     await Task.Delay(away, time, stoppingToken);
                 var room = concurrency.Current - running.Count;
                 (metrics.Running, metrics.Concurrency) = (running.Count, concurrency.Current);
-                var claimed = room > 0
-                    ? await leases.ClaimAsync(new ClaimRequest(_worker, handlers.Kinds, room, Lease, options.Value.TenantConcurrency), stoppingToken)
-                    : [];
+                var claimed = room > 0 ? await ClaimAsync(room) : [];
                 foreach (var job in claimed)
                     Start(job);
                 if (!MayTakeMore(claimed, room - claimed.Count))
@@ -59,12 +62,22 @@ internal sealed partial class JobRunner(
             {
                 return;
             }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
+            catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException or OperationCanceledException)
             {
                 LogClaimFailed(logger, e);
                 await Task.Delay(ErrorDelay, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
+    }
+
+    /// <summary>
+    /// Not cancelled by a stop: it may be committed already, and jobs whose claim nobody hears of would wait for their leases to end. Those get to run like
+    /// all others, or go back.
+    /// </summary>
+    private async Task<List<ClaimedJob>> ClaimAsync(int room)
+    {
+        using var patience = new CancellationTokenSource(ClaimTimeout, time);
+        return await leases.ClaimAsync(new ClaimRequest(_worker, handlers.Kinds, room, Lease, options.Value.TenantConcurrency), patience.Token);
     }
 
     /// <summary>A claim gives each tenant the same at most; when few jobs of the others waited, it may have more.</summary>
@@ -116,7 +129,7 @@ internal sealed partial class JobRunner(
         {
             if (Interlocked.Exchange(ref _gathering, true))
                 return;
-            await Task.Delay(Gathering, time);
+            await Task.Delay(Gathering, time, CancellationToken.None);
             Volatile.Write(ref _gathering, false);
         }
 

@@ -6,7 +6,7 @@ namespace AiAspire.Workers.Jobs;
 
 public static class JobRunnerRegistration
 {
-    private static readonly TimeSpan AfterDrain = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AroundDrain = JobRunner.ClaimTimeout + TimeSpan.FromSeconds(10);
 
     /// <summary>Runs jobs of the kinds whose <see cref="IJobHandler"/> is registered, over what <c>AddJobs</c> has registered.</summary>
     public static IServiceCollection AddJobRunner(this IServiceCollection services)
@@ -18,7 +18,7 @@ public static class JobRunnerRegistration
         // The host must not cut the grace period short.
         services.AddOptions<HostOptions>().Configure<IOptions<JobRunnerOptions>>((host, runner) =>
         {
-            var needed = TimeSpan.FromSeconds(runner.Value.DrainSeconds) + AfterDrain;
+            var needed = TimeSpan.FromSeconds(runner.Value.DrainSeconds) + AroundDrain;
             if (host.ShutdownTimeout < needed)
                 host.ShutdownTimeout = needed;
         });

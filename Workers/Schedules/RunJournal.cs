@@ -10,7 +10,8 @@ namespace AiAspire.Workers.Schedules;
 /// Writes every run down, and lets each firing run once: a scheduler that hung past its check-in, or one that starts and declares its triggers anew, can
 /// fire what another has fired. When the row cannot be written the run goes on: what it does matters more than its record, and doing it twice does no harm.
 /// </summary>
-internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedules, TimeProvider time, ILogger<RunJournal> logger) : IJobExecutionMiddleware
+internal sealed partial class RunJournal(
+    ScheduleBook book, ScheduleList schedules, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<RunJournal> logger) : IJobExecutionMiddleware
 {
     /// <summary>The triggers of runs that were asked for are named by the run.</summary>
     public const string ManualPrefix = "run-";
@@ -40,10 +41,17 @@ internal sealed partial class RunJournal(ScheduleBook book, ScheduleList schedul
             return;
         }
 
+        // The scheduler waits for its runs when the process stops, and everything that is stopped after it would wait with it.
+        using var stopping = CancellationTokenSource.CreateLinkedTokenSource(lifetime.ApplicationStopping, cancellationToken);
         try
         {
-            await next(context, cancellationToken);
+            await next(context, stopping.Token);
             (run.State, run.Report) = (RunState.Succeeded, (context.Result as JsonObject)?.ToJsonString());
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            (run.State, run.Error) = (RunState.Failed, "Its worker was stopped. The next run does what this one did not.");
+            throw;
         }
         catch (Exception e)
         {

@@ -101,6 +101,40 @@ public sealed class ScheduleTests(RunningApplication application)
     }
 
     [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task A_run_ends_with_its_worker_and_keeps_nothing_waiting_that_stops_after_it()
+    {
+        using var client = application.Developer();
+        await using var database = await application.OpenSuperuserAsync();
+        await using var blocking = await application.OpenSuperuserAsync();
+        await using var held = await blocking.BeginTransactionAsync(Cancelled);
+        await blocking.ExecuteAsync("LOCK TABLE aiaspire.idempotency_keys IN ACCESS EXCLUSIVE MODE");
+        // By an operator's hand with no key: a keyed request needs the table.
+        var id = await RequestAsync(client, "idempotency-cleanup");
+        var pid = await Wait.ForAsync(
+            "the clean-up to wait for the table",
+            async () => (await database.ListAsync(
+                "SELECT worker FROM aiaspire.schedule_runs WHERE run_id = $1 AND state = 'Running' AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%delete_expired_idempotency_keys%')",
+                r => r.GetString(0)[(r.GetString(0).LastIndexOf(':') + 1)..], id)).SingleOrDefault(),
+            application,
+            "workers");
+        var replica = Enumerable.Range(0, 2).Single(r => application.App.GetResourceProcessId("workers", r) == int.Parse(pid, CultureInfo.InvariantCulture));
+        try
+        {
+            await application.App.StopResourceAsync("workers", replica);
+
+            Assert.Equal(
+                ["Failed: Its worker was stopped. The next run does what this one did not."],
+                await database.ListAsync("SELECT state || ': ' || error FROM aiaspire.schedule_runs WHERE run_id = $1", r => r.GetString(0), id));
+        }
+        finally
+        {
+            await held.RollbackAsync(Cancelled);
+            await application.App.StartResourceAsync("workers", replica, Cancelled);
+        }
+    }
+
+    [Fact]
     public async Task A_run_that_fails_says_why()
     {
         using var client = application.Developer();
