@@ -149,7 +149,7 @@ internal sealed partial class JobRunner(
                     await RenewAsync(jobs, drained);
             }
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (drained.IsCancellationRequested)
         {
             // Nothing runs any more.
         }
@@ -157,9 +157,12 @@ internal sealed partial class JobRunner(
 
     private async Task RenewAsync(IReadOnlyList<RunningJob> jobs, CancellationToken drained)
     {
+        // One that hangs must not take the time of the next two: its connection may be dead, and theirs another.
+        using var patience = new CancellationTokenSource(Lease / 4, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, drained);
         try
         {
-            var renewed = await leases.RenewAsync([.. jobs.Select(j => j.Job)], Lease, drained);
+            var renewed = await leases.RenewAsync([.. jobs.Select(j => j.Job)], Lease, either.Token);
             foreach (var job in jobs)
             {
                 // One that has just ended is not held any more either; stopping it changes nothing.
@@ -169,8 +172,9 @@ internal sealed partial class JobRunner(
                     job.Cancel();
             }
         }
-        catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
+        catch (Exception e) when (!drained.IsCancellationRequested)
         {
+            // Whatever it was: without heartbeats every job of this process would be lost.
             LogRenewFailed(logger, jobs.Count, e);
         }
     }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using AiAspire.Integration.Application;
 using Aspire.Hosting.Testing;
 
@@ -107,6 +108,54 @@ public sealed class WorkerTests(RunningApplication application)
         await CloseOpenAttemptsAsync();
 
         Task<long> ChargedAsync() => database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_requests WHERE conversation_id = $1 AND charged_cost > 0", id);
+    }
+
+    [Fact]
+    [Trait("Checklist", "LOAD-08")]
+    public async Task A_heartbeat_that_hangs_does_not_cost_the_worker_its_jobs()
+    {
+        await using var slow = await application.BehaveAsync("sim-reasoning", new { latency = new { kind = "fixed", ms = 6000 } });
+        using var client = application.Developer();
+        await using var database = await application.OpenSuperuserAsync();
+        await using var holding = await application.OpenSuperuserAsync();
+        await holding.ExecuteAsync("SELECT pg_advisory_lock(4711)");
+        // The first heartbeat gets no answer while that lock is held; the others are as ever.
+        await database.ExecuteAsync(
+            """
+            ALTER FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) RENAME TO hidden;
+            CREATE SEQUENCE aiaspire.heartbeats;
+            CREATE FUNCTION aiaspire.renew_jobs(p_tenants uuid[], p_users uuid[], p_jobs uuid[], p_leases uuid[], p_lease interval)
+                RETURNS TABLE (lease_token uuid, cancel_requested boolean) LANGUAGE plpgsql SECURITY DEFINER AS $$
+            BEGIN
+                IF nextval('aiaspire.heartbeats') = 1 THEN
+                    PERFORM pg_advisory_xact_lock_shared(4711);
+                END IF;
+                RETURN QUERY SELECT h.lease_token, h.cancel_requested FROM aiaspire.hidden(p_tenants, p_users, p_jobs, p_leases, p_lease) h;
+            END
+            $$;
+            GRANT EXECUTE ON FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval) TO aiaspire_app;
+            """);
+        JsonElement job;
+        long heartbeats;
+        try
+        {
+            job = await client.OverAsync(await client.QueueChatAsync("say exactly: still here", "sim-reasoning"), application);
+            heartbeats = await database.ScalarAsync<long>("SELECT last_value FROM aiaspire.heartbeats");
+        }
+        finally
+        {
+            await database.ExecuteAsync(
+                """
+                DROP FUNCTION aiaspire.renew_jobs(uuid[], uuid[], uuid[], uuid[], interval);
+                DROP SEQUENCE aiaspire.heartbeats;
+                ALTER FUNCTION aiaspire.hidden(uuid[], uuid[], uuid[], uuid[], interval) RENAME TO renew_jobs;
+                """);
+            await holding.ExecuteAsync("SELECT pg_advisory_unlock(4711)");
+        }
+
+        Assert.Equal(("succeeded", "still here", 1), (job.Status(), job.GetProperty("result").Content(), job.GetProperty("tries").GetInt32()));
+        Assert.True(heartbeats > 1, "there was no heartbeat after the one that hung");
+        await CloseOpenAttemptsAsync();
     }
 
     [Fact]
