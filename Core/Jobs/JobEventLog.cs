@@ -3,14 +3,13 @@ using System.Text;
 using AiAspire.Core.Data;
 using AiAspire.Core.Encryption;
 using Microsoft.Extensions.Logging;
-using Npgsql;
 
 namespace AiAspire.Core.Jobs;
 
 /// <summary>
 /// What a running job says, for its listeners. The first words are written at once; after that everything that comes within
-/// <see cref="JobOptions.EventMilliseconds"/> goes into one row, so that the database is not written for each token. Fenced by the lease
-/// like everything else of a run.
+/// <see cref="JobOptions.EventMilliseconds"/> goes into one row, so that the database is not written for each token. What could not be written
+/// is kept and tried again, at the latest with the job's end. Fenced by the lease like everything else of a run.
 /// </summary>
 public sealed partial class JobEventLog : IAsyncDisposable
 {
@@ -34,24 +33,38 @@ public sealed partial class JobEventLog : IAsyncDisposable
     // A listener's comfort is not worth a disk's time: what a crash of the database loses here comes again with the next try.
     private const string LazyCommitSql = "SELECT set_config('synchronous_commit', 'off', true)";
 
+    /// <summary>Bytes that wait while nothing can be written, which is some 15,000 tokens. What comes beyond that is not kept.</summary>
+    private const int MaxWaiting = 4 * 1024 * 1024;
+
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+
     private readonly ClaimedJob _job;
-    private readonly TenantSessions _sessions;
-    private readonly UserKeys _userKeys;
+    private readonly Func<ValueTask<ContentCipher>> _cipher;
+    private readonly Func<TenantBatch, Task> _write;
     private readonly TimeSpan _interval;
     private readonly TimeProvider _time;
     private readonly ILogger<JobEventLog> _logger;
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _closing = new();
     private List<ReadOnlyMemory<byte>> _chunks = [];
+    private long _waiting;
+    private bool _lost;
     private double? _progress;
     private Task _writing = Task.CompletedTask;
     private long _sequence;
-    private (long Sequence, byte[] Data)? _rest;
+    private (long Sequence, byte[] Data)? _unwritten;
+    private List<(long Sequence, byte[] Data)>? _rest;
 
+    /// <param name="job">Whose events they are.</param>
+    /// <param name="cipher">Of the job's user.</param>
+    /// <param name="write">Runs a batch in the scope of the job's user.</param>
+    /// <param name="interval">Between two writes.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">The log.</param>
     internal JobEventLog(
-        ClaimedJob job, TenantSessions sessions, UserKeys userKeys, TimeSpan interval, TimeProvider time, ILogger<JobEventLog> logger)
+        ClaimedJob job, Func<ValueTask<ContentCipher>> cipher, Func<TenantBatch, Task> write, TimeSpan interval, TimeProvider time, ILogger<JobEventLog> logger)
     {
-        (_job, _sessions, _userKeys, _interval, _time, _logger) = (job, sessions, userKeys, interval, time, logger);
+        (_job, _cipher, _write, _interval, _time, _logger) = (job, cipher, write, interval, time, logger);
         _sequence = (long)job.Tries << SequenceBits;
     }
 
@@ -63,7 +76,17 @@ public sealed partial class JobEventLog : IAsyncDisposable
     {
         lock (_lock)
         {
-            _chunks.Add(json);
+            if (_waiting == 0 || _waiting + json.Length <= MaxWaiting)
+            {
+                _chunks.Add(json);
+                _waiting += json.Length;
+            }
+            else if (!_lost)
+            {
+                _lost = true;
+                LogLost(_logger, _job.JobId);
+            }
+
             Start();
         }
     }
@@ -78,7 +101,7 @@ public sealed partial class JobEventLog : IAsyncDisposable
         }
     }
 
-    /// <summary>Stops the coalescing and waits for what is being written; what is left goes with <see cref="AddRest"/>.</summary>
+    /// <summary>Stops the coalescing and waits for what is being written; what is left goes with <see cref="AddRest"/>. Never throws: the answer counts.</summary>
     public async Task CloseAsync()
     {
         await _closing.CancelAsync();
@@ -97,10 +120,15 @@ public sealed partial class JobEventLog : IAsyncDisposable
     /// </summary>
     public void AddRest(TenantBatch batch, ContentCipher cipher)
     {
-        if (_rest is null && Take().Data is { } data)
-            _rest = (Interlocked.Increment(ref _sequence), data);
-        if (_rest is { } rest)
-            AddInsert(batch, rest.Sequence, rest.Data, cipher);
+        if (_rest is null)
+        {
+            _rest = _unwritten is { } unwritten ? [unwritten] : [];
+            if (Take().Data is { } data)
+                _rest.Add((++_sequence, data));
+        }
+
+        foreach (var (sequence, data) in _rest)
+            AddInsert(batch, sequence, data, cipher);
     }
 
     private void Start()
@@ -111,30 +139,49 @@ public sealed partial class JobEventLog : IAsyncDisposable
 
     private async Task WriteAsync()
     {
+        var failed = 0;
         while (!_closing.IsCancellationRequested)
         {
-            var (data, progress) = Take();
-            if (data is null && progress is null)
+            var (data, progress) = _unwritten is null ? Take() : (null, TakeProgress());
+            if (data is not null)
+                _unwritten = (++_sequence, data);
+            if (_unwritten is null && progress is null)
                 return;
             try
             {
-                await WriteAsync(data, progress);
+                await WriteAsync(_unwritten, progress);
+                (_unwritten, failed) = (null, 0);
             }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException or UserKeyDestroyedException)
+            catch (UserKeyDestroyedException e)
             {
-                // Listeners miss some tokens; the result will be whole.
-                LogFailed(_logger, _job.JobId, e);
+                // Erased: there is nobody to listen, and nothing to write with.
+                _unwritten = null;
+                LogErased(_logger, _job.JobId, e);
+            }
+            catch (Exception e)
+            {
+                // Whatever it is, the answer that is being made goes on. The same row again: one that was written after all is in the way of itself.
+                if (failed++ == 0)
+                    LogFailed(_logger, _job.JobId, e);
+                lock (_lock)
+                    _progress ??= progress;
             }
 
-            await Task.Delay(_interval, _time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(Pause(failed), _time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
-    private async Task WriteAsync(byte[]? data, double? progress)
+    private TimeSpan Pause(int failed)
+    {
+        var longer = _interval * Math.Pow(2, Math.Min(failed, 10));
+        return failed == 0 || longer < LongestPause ? longer : LongestPause;
+    }
+
+    private async Task WriteAsync((long Sequence, byte[] Data)? row, double? progress)
     {
         var batch = new TenantBatch().Add(LazyCommitSql);
-        if (data is not null)
-            AddInsert(batch, Interlocked.Increment(ref _sequence), data, await _userKeys.GetAsync(_job.TenantId, _job.UserId, CancellationToken.None));
+        if (row is { } piece)
+            AddInsert(batch, piece.Sequence, piece.Data, await _cipher());
         if (progress is { } done)
         {
             batch.Add(
@@ -142,7 +189,7 @@ public sealed partial class JobEventLog : IAsyncDisposable
         }
 
         batch.Add("SELECT pg_notify($1, $2)", Parameter.Of(Channel), Parameter.Of(_job.JobId.ToString()));
-        await _sessions.Open(_job.Scope).ExecuteAsync(batch, CancellationToken.None);
+        await _write(batch);
     }
 
     private void AddInsert(TenantBatch batch, long sequence, byte[] data, ContentCipher cipher) => batch.Add(
@@ -163,6 +210,7 @@ public sealed partial class JobEventLog : IAsyncDisposable
         {
             (chunks, _chunks) = (_chunks, []);
             (progress, _progress) = (_progress, null);
+            _waiting = 0;
         }
 
         if (chunks.Count == 0)
@@ -180,6 +228,22 @@ public sealed partial class JobEventLog : IAsyncDisposable
         return (buffer.WrittenSpan.ToArray(), progress);
     }
 
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Events of job {JobId} could not be written; its listeners miss them")]
+    private double? TakeProgress()
+    {
+        lock (_lock)
+        {
+            var progress = _progress;
+            _progress = null;
+            return progress;
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Events of job {JobId} could not be written; they are kept and tried again")]
     private static partial void LogFailed(ILogger logger, Guid jobId, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Events of job {JobId} are not written any more: its user was erased")]
+    private static partial void LogErased(ILogger logger, Guid jobId, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "Events of job {JobId} wait for longer than there is room for them; its listeners miss some, and find them in its result")]
+    private static partial void LogLost(ILogger logger, Guid jobId);
 }

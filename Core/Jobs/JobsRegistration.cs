@@ -36,5 +36,11 @@ public static class JobsRegistration
 /// <summary>Opens the event log of each run.</summary>
 public sealed class JobEventLogs(TenantSessions sessions, UserKeys userKeys, IOptions<JobOptions> options, TimeProvider time, ILogger<JobEventLog> logger)
 {
-    public JobEventLog Open(ClaimedJob job) => new(job, sessions, userKeys, TimeSpan.FromMilliseconds(options.Value.EventMilliseconds), time, logger);
+    public JobEventLog Open(ClaimedJob job) => new(
+        job,
+        () => userKeys.GetAsync(job.TenantId, job.UserId, CancellationToken.None),
+        batch => sessions.Open(job.Scope).ExecuteAsync(batch, CancellationToken.None),
+        TimeSpan.FromMilliseconds(options.Value.EventMilliseconds),
+        time,
+        logger);
 }

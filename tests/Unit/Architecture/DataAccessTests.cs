@@ -44,7 +44,7 @@ public sealed class DataAccessTests
         ["AiAspire.Core.Encryption.KeyAudit"] = "writes what is done to keys into the chain it belongs to",
         ["AiAspire.Core.Files.FileRetention"] = "deletes by time alone, through delete_expired_files",
         ["AiAspire.Core.Idempotency.IdempotencyStore"] = "the caller's own keys; expired ones through delete_expired_idempotency_keys",
-        ["AiAspire.Core.Jobs.JobEventLog"] = "the events of a claimed job, for its user",
+        ["AiAspire.Core.Jobs.JobEventLogs"] = "the events of a claimed job, for its user",
         ["AiAspire.Core.Jobs.JobLeases"] = "claims, renews and finishes jobs of all tenants, through the queue's functions",
         ["AiAspire.Core.Jobs.JobNotifier"] = "wakes those who wait for jobs; reads no table",
         ["AiAspire.Core.Jobs.JobRetention"] = "deletes by time alone, through delete_expired_jobs, delete_expired_job_parts and delete_expired_job_events",
