@@ -21,6 +21,14 @@ public sealed class NotificationOptions
     [Range(1, 256)]
     public int Concurrency { get; init; } = 8;
 
+    /// <summary>Deliveries of one tenant under way at once, over all processes: endpoints that do not answer hold up no other tenant's. Default 4.</summary>
+    [Range(1, 256)]
+    public int TenantConcurrency { get; init; } = 4;
+
+    /// <summary>Deliveries to one address or webhook under way at once, over all processes. Default 2.</summary>
+    [Range(1, 256)]
+    public int TargetConcurrency { get; init; } = 2;
+
     /// <summary>Seconds after which what a process that died was delivering is free again; longer than both time-outs. Default 60.</summary>
     [Range(1, 3600)]
     public double LeaseSeconds { get; init; } = 60;

@@ -1,4 +1,5 @@
 using AiAspire.Core.Data;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Core.Notifications;
@@ -10,16 +11,29 @@ public sealed record ClaimedDelivery(
     Guid TenantId, Guid DeliveryId, Guid NotificationId, string Channel, string Target, int Tries, Guid LeaseToken,
     string Topic, string Subject, string Text, string Data, DateTimeOffset CreatedAt, string? Url, byte[]? Secret);
 
+/// <summary>What waits to be delivered, as <see cref="NotificationSender"/> needs it.</summary>
+public interface INotificationQueue
+{
+    /// <summary>Up to so many deliveries that are due, for as long as the lease lasts.</summary>
+    Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(int limit, CancellationToken cancellationToken);
+
+    Task DeliveredAsync(ClaimedDelivery delivery, CancellationToken cancellationToken);
+
+    Task DeadAsync(ClaimedDelivery delivery, string error, CancellationToken cancellationToken);
+
+    Task RetryAsync(ClaimedDelivery delivery, TimeSpan after, string error, CancellationToken cancellationToken);
+}
+
 /// <summary>
 /// The sending end of the outbox. At least once: a process that dies between sending and marking leaves a lease that ends, and the
 /// delivery is made again with the same id, by which its receiver can tell.
 /// </summary>
-public sealed class NotificationQueue(TenantSessions sessions, TimeProvider time)
+public sealed class NotificationQueue(TenantSessions sessions, IOptions<NotificationOptions> options, TimeProvider time) : INotificationQueue
 {
     private const string ClaimSql =
         """
         SELECT tenant_id, delivery_id, notification_id, channel, target, tries, lease_token, topic, subject, text, data, created_at, url, secret
-        FROM aiaspire.claim_notifications($1, $2)
+        FROM aiaspire.claim_notifications($1, $2, $3, $4)
         """;
 
     // Fenced: whoever lost the lease meanwhile changes nothing.
@@ -29,7 +43,7 @@ public sealed class NotificationQueue(TenantSessions sessions, TimeProvider time
         WHERE tenant_id = $1 AND delivery_id = $2 AND lease_token = $3 AND state = 'Pending'
         """;
 
-    public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(int limit, TimeSpan lease, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(int limit, CancellationToken cancellationToken)
     {
         var claimed = new List<ClaimedDelivery>();
         await sessions.CallFunctionAsync(
@@ -40,7 +54,9 @@ public sealed class NotificationQueue(TenantSessions sessions, TimeProvider time
                 row.IsDBNull(12) ? null : row.GetString(12), row.IsDBNull(13) ? null : row.GetFieldValue<byte[]>(13))),
             cancellationToken,
             Parameter.Of(limit),
-            Parameter.Of(lease));
+            Parameter.Of(options.Value.TenantConcurrency),
+            Parameter.Of(options.Value.TargetConcurrency),
+            Parameter.Of(TimeSpan.FromSeconds(options.Value.LeaseSeconds)));
         return claimed;
     }
 

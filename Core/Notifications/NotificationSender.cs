@@ -32,7 +32,7 @@ public sealed partial class NotificationSender
     public const string MeterName = "AiAspire.Notifications";
     private const int MaxErrorLength = 500;
 
-    private readonly NotificationQueue _queue;
+    private readonly INotificationQueue _queue;
     private readonly Dictionary<string, INotificationChannel> _channels;
     private readonly NotificationOptions _options;
     private readonly Random _random;
@@ -40,7 +40,7 @@ public sealed partial class NotificationSender
     private readonly Counter<long> _deliveries;
 
     public NotificationSender(
-        NotificationQueue queue, IEnumerable<INotificationChannel> channels, IOptions<NotificationOptions> options, IMeterFactory meters, Random random, ILogger<NotificationSender> logger)
+        INotificationQueue queue, IEnumerable<INotificationChannel> channels, IOptions<NotificationOptions> options, IMeterFactory meters, Random random, ILogger<NotificationSender> logger)
     {
         _queue = queue;
         _channels = channels.ToDictionary(c => c.Name, StringComparer.Ordinal);
@@ -51,19 +51,14 @@ public sealed partial class NotificationSender
             "notifications.deliveries_total", "{delivery}", "Tries to tell one recipient, by channel and outcome (delivered, retried, dead).");
     }
 
-    /// <summary>Claims what is due and delivers it.</summary>
-    /// <returns>How many were claimed; as many as <see cref="NotificationOptions.Concurrency"/> means that there may be more.</returns>
-    public async Task<int> RunOnceAsync(CancellationToken cancellationToken)
-    {
-        var claimed = await _queue.ClaimAsync(_options.Concurrency, TimeSpan.FromSeconds(_options.LeaseSeconds), cancellationToken);
-        await Task.WhenAll(claimed.Select(d => DeliverAsync(d, cancellationToken)));
-        return claimed.Count;
-    }
+    /// <summary>Takes up to so many of what is due, to be delivered at once.</summary>
+    public Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(int limit, CancellationToken cancellationToken) => _queue.ClaimAsync(limit, cancellationToken);
 
-    private async Task DeliverAsync(ClaimedDelivery delivery, CancellationToken cancellationToken)
+    /// <summary>Tries a delivery and writes down how it went.</summary>
+    public async Task DeliverAsync(ClaimedDelivery delivery, CancellationToken cancellationToken)
     {
         var result = _channels.TryGetValue(delivery.Channel, out var channel)
-            ? await channel.DeliverAsync(delivery, cancellationToken)
+            ? await TryAsync(channel, delivery, cancellationToken)
             : DeliveryResult.Refused($"There is no channel '{delivery.Channel}'.");
         if (result.Error is not { } error)
         {
@@ -89,6 +84,23 @@ public sealed partial class NotificationSender
         void Count(string outcome) => _deliveries.Add(1, new TagList { { "channel", delivery.Channel }, { "outcome", outcome } });
     }
 
+    /// <summary>
+    /// A channel that throws has failed like one that says so: no fault of one delivery may reach the others, nor the process, and what
+    /// fails each time (a key that never opens) has its tries and is given up.
+    /// </summary>
+    private async Task<DeliveryResult> TryAsync(INotificationChannel channel, ClaimedDelivery delivery, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await channel.DeliverAsync(delivery, cancellationToken);
+        }
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+        {
+            LogFault(_logger, delivery.DeliveryId, delivery.Channel, e);
+            return DeliveryResult.Retry($"{e.GetType().Name}: {e.Message}");
+        }
+    }
+
     /// <param name="tries">Tries made so far, from 1.</param>
     /// <param name="asked">What the receiver asked for; honoured up to the longest wait.</param>
     internal TimeSpan Backoff(int tries, TimeSpan? asked)
@@ -100,6 +112,9 @@ public sealed partial class NotificationSender
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Gave up delivery {Delivery} ({Topic}, tenant {Tenant}) by {Channel} after {Tries} tries: {Error}")]
     private static partial void LogDead(ILogger logger, Guid delivery, string topic, Guid tenant, string channel, int tries, string error);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "Delivery {Delivery} by {Channel} could not be tried")]
+    private static partial void LogFault(ILogger logger, Guid delivery, string channel, Exception exception);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Delivery {Delivery} ({Topic}, tenant {Tenant}) by {Channel} failed at try {Tries}: {Error}")]
     private static partial void LogRetry(ILogger logger, Guid delivery, string topic, Guid tenant, string channel, int tries, string error);

@@ -31,6 +31,7 @@ public static class NotificationsRegistration
         services.TryAddSingleton(Random.Shared);
 #pragma warning restore RS0030
         services.AddSingleton<NotificationQueue>();
+        services.AddSingleton<INotificationQueue>(provider => provider.GetRequiredService<NotificationQueue>());
         services.AddSingleton<INotificationChannel, MailChannel>();
         services.AddSingleton<INotificationChannel, WebhookChannel>();
         services.AddSingleton<NotificationSender>();

@@ -285,7 +285,7 @@ GRANT SELECT, INSERT, UPDATE (attempts, provider_cost, finished_at) ON aiaspire.
 GRANT SELECT ON aiaspire.model_prices TO aiaspire_functions;
 GRANT SELECT, INSERT, UPDATE, DELETE ON aiaspire.usage_rollups, aiaspire.usage_late_marks, aiaspire.usage_progress TO aiaspire_functions;
 
-ALTER FUNCTION aiaspire.claim_notifications(integer, interval) OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.claim_notifications(integer, integer, integer, interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_old_notifications(integer, integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.reconcile_attempts(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.open_attempts(integer) OWNER TO aiaspire_functions;
@@ -321,7 +321,7 @@ ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspi
 ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.limit_use(timestamptz, timestamptz) OWNER TO aiaspire_functions;
 REVOKE CREATE ON SCHEMA aiaspire FROM aiaspire_functions;
-GRANT EXECUTE ON FUNCTION aiaspire.claim_notifications(integer, interval), aiaspire.delete_old_notifications(integer, integer) TO aiaspire_app;
+GRANT EXECUTE ON FUNCTION aiaspire.claim_notifications(integer, integer, integer, interval), aiaspire.delete_old_notifications(integer, integer) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.reconcile_attempts(integer), aiaspire.open_attempts(integer), aiaspire.roll_up_usage(),
     aiaspire.usage_sums_of_all(text, timestamptz, timestamptz, text[]), aiaspire.top_users_of_all(timestamptz, timestamptz, integer) TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.usage_sums(text, timestamptz, timestamptz, text[]), aiaspire.top_users(timestamptz, timestamptz, integer)

@@ -1,6 +1,5 @@
 using AiAspire.Core.Notifications;
 using Microsoft.Extensions.Options;
-using Npgsql;
 
 namespace AiAspire.Workers.Notifications;
 
@@ -10,29 +9,61 @@ internal sealed partial class NotificationRunner(
 {
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        var most = options.Value.Concurrency;
         var pause = TimeSpan.FromSeconds(options.Value.PollSeconds);
+        var underWay = new HashSet<Task>();
+        var look = Task.CompletedTask;
         while (!stoppingToken.IsCancellationRequested)
         {
-            var more = false;
-            try
-            {
-                more = await sender.RunOnceAsync(stoppingToken) == options.Value.Concurrency;
-            }
-            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (Exception e) when (e is NpgsqlException or TimeoutException or InvalidOperationException or System.Security.Cryptography.CryptographicException)
-            {
-                // What was claimed comes again when its lease ends.
-                LogFailed(logger, e);
-            }
+            // One that ends makes room for the next: those that an endpoint holds until its time-out hold up no others.
+            underWay.RemoveWhere(delivery => delivery.IsCompleted);
+            if (underWay.Count < most)
+                underWay.UnionWith((await ClaimAsync(most - underWay.Count, stoppingToken)).Select(d => DeliverAsync(d, stoppingToken)));
+            if (look.IsCompleted)
+                look = Task.Delay(pause, time, stoppingToken);
+            await Task.WhenAny(underWay.Count < most ? underWay.Append(look) : underWay);
+        }
 
-            if (!more)
-                await Task.Delay(pause, time, stoppingToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(underWay);
+    }
+
+    private async Task<IReadOnlyList<ClaimedDelivery>> ClaimAsync(int limit, CancellationToken stoppingToken)
+    {
+        try
+        {
+            return await sender.ClaimAsync(limit, stoppingToken);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            return [];
+        }
+        catch (Exception e)
+        {
+            // Whatever it is: thrown further it would stop the process, and the queue with it.
+            LogUnclaimed(logger, e);
+            return [];
         }
     }
 
-    [LoggerMessage(Level = LogLevel.Error, Message = "Delivering notifications failed; it goes on")]
-    private static partial void LogFailed(ILogger logger, Exception exception);
+    private async Task DeliverAsync(ClaimedDelivery delivery, CancellationToken stoppingToken)
+    {
+        try
+        {
+            await sender.DeliverAsync(delivery, stoppingToken);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // It comes again when its lease ends.
+        }
+        catch (Exception e)
+        {
+            LogUnwritten(logger, delivery.DeliveryId, e);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The outbox of notifications could not be asked; trying again")]
+    private static partial void LogUnclaimed(ILogger logger, Exception exception);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "What became of delivery {Delivery} could not be written down; it is made again when its lease ends")]
+    private static partial void LogUnwritten(ILogger logger, Guid delivery, Exception exception);
 }

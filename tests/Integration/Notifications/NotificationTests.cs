@@ -153,6 +153,55 @@ public sealed class NotificationTests(RunningApplication application)
         await refused.ErrorAsync(HttpStatusCode.Forbidden);
     }
 
+    [Fact]
+    [Trait("Checklist", "INC-01c")]
+    public async Task An_endpoint_that_swallows_what_it_is_sent_holds_up_no_other_tenant()
+    {
+        using var stuck = await AdministeredTenant.CreateAsync(application);
+        using var sound = await AdministeredTenant.CreateAsync(application);
+        await using var swallowing = new WebhookReceiver();
+        await using var receiver = new WebhookReceiver();
+        var never = new TaskCompletionSource();
+        for (var i = 0; i < 1_000; i++)
+            swallowing.Answer(_ => never.Task);
+        await stuck.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { url = swallowing.Address } } });
+        await sound.PutAsync("notifications", new { emails = Array.Empty<string>(), webhooks = new[] { new { url = receiver.Address } } });
+        await using var services = await AppRoleAsync();
+        var outbox = new NotificationOutbox(TimeProvider.System, NullLogger<NotificationOutbox>.Instance);
+        var session = services.GetRequiredService<TenantSessions>().Open(new TenantScope(stuck.Id, null, DataReach.Service));
+        await session.RunAsync(
+            async (db, token) =>
+            {
+                for (var i = 0; i < 200; i++)
+                    await outbox.SendAsync(db, new NotificationDraft($"stuck:{i}", NotificationTopics.Incident, "Stuck", "Stuck."), token);
+            },
+            Cancelled);
+        await using var database = await application.OpenSuperuserAsync();
+        try
+        {
+            await swallowing.NextAsync();
+            await sound.PostAsync("notifications/test", new { });
+            await receiver.NextAsync();
+
+            // First come, first served, all of them would have had a try before.
+            var (tried, underWay) = (await database.ListAsync(
+                """
+                SELECT count(*) FILTER (WHERE tries > 0), count(*) FILTER (WHERE lease_token IS NOT NULL AND available_at > now())
+                FROM aiaspire.notification_deliveries WHERE tenant_id = $1
+                """,
+                r => (r.GetInt64(0), r.GetInt64(1)),
+                stuck.Id)).Single();
+            Assert.InRange(tried, 1, 50);
+            Assert.InRange(underWay, 0, 2);
+        }
+        finally
+        {
+            // Before the receiver goes: nobody waits for its deliveries.
+            await database.ExecuteAsync("DELETE FROM aiaspire.notification_deliveries WHERE tenant_id = $1", stuck.Id);
+            never.SetResult();
+        }
+    }
+
     /// <summary>A shift that is not now: the hour from in two days.</summary>
     private static object Later()
     {
