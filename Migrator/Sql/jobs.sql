@@ -506,13 +506,17 @@ CREATE OR REPLACE FUNCTION aiaspire.delete_expired_jobs(p_limit integer) RETURNS
         SELECT count(*) FROM gone;
     $$;
 
--- Parts are used up by the work that they belong to; those of a work that came to nothing go after the tenant's retention.
+-- Parts are used up by the work that they belong to; those of a work that came to nothing go after the tenant's retention. As long as the work is in the
+-- queue, or is a dead letter that can be driven again, or a batch that is kept, they stay, however old: without them it would be paid for again.
 CREATE OR REPLACE FUNCTION aiaspire.delete_expired_job_parts(p_limit integer) RETURNS bigint
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
     AS $$
         WITH expired AS (
             SELECT d.tenant_id, d.user_id, d.work_id, d.part FROM aiaspire.tenants t
             JOIN aiaspire.job_parts d ON d.tenant_id = t.tenant_id AND d.created_at < now() - make_interval(days => t.retention_days)
+            WHERE NOT EXISTS (SELECT FROM aiaspire.jobs j WHERE j.tenant_id = d.tenant_id AND j.user_id = d.user_id AND (j.job_id = d.work_id OR j.part_of = d.work_id))
+              AND NOT EXISTS (SELECT FROM aiaspire.job_history h WHERE h.tenant_id = d.tenant_id AND h.user_id = d.user_id AND h.job_id = d.work_id AND h.payload IS NOT NULL)
+              AND NOT EXISTS (SELECT FROM aiaspire.batches b WHERE b.tenant_id = d.tenant_id AND b.user_id = d.user_id AND b.batch_id = d.work_id)
             LIMIT p_limit FOR UPDATE OF d SKIP LOCKED
         ), gone AS (
             DELETE FROM aiaspire.job_parts d USING expired x
