@@ -1,4 +1,6 @@
 using AiAspire.Core.Data;
+using AiAspire.Core.Jobs;
+using Microsoft.Extensions.Options;
 using Npgsql;
 
 namespace AiAspire.Core.Conversations;
@@ -7,10 +9,13 @@ namespace AiAspire.Core.Conversations;
 /// <param name="Jobs">Finished jobs with their results, the same.</param>
 /// <param name="Files">Files, the same.</param>
 /// <param name="Batches">Batches, the same.</param>
-public sealed record ExpiredOfTenant(Guid TenantId, int RetentionDays, long Conversations, long Jobs, long Files, long Batches);
+/// <param name="JobEvents">What jobs said while they ran, past <see cref="JobOptions.EventHours"/>.</param>
+/// <param name="JobParts">Parts of works that came to nothing.</param>
+public sealed record ExpiredOfTenant(
+    Guid TenantId, int RetentionDays, long Conversations, long Jobs, long Files, long Batches, long JobEvents, long JobParts);
 
-/// <summary>Deletes conversations whose last message is older than their tenant's retention.</summary>
-public sealed class Retention(TenantSessions sessions)
+/// <summary>Deletes conversations whose last message is older than their tenant's retention, and counts what else is past it.</summary>
+public sealed class Retention(TenantSessions sessions, IOptions<JobOptions> jobs)
 {
     /// <summary>Conversations per transaction: short locks, and progress that is kept when the run is cut.</summary>
     private const int BatchSize = 500;
@@ -38,14 +43,16 @@ public sealed class Retention(TenantSessions sessions)
         return deleted;
     }
 
-    /// <summary>A dry run: what is past its tenant's retention now, by tenant; tenants with nothing are not there.</summary>
+    /// <summary>A dry run: what the next run deletes, by the conditions that it deletes by, for each tenant; tenants with nothing are not there.</summary>
     public async Task<IReadOnlyList<ExpiredOfTenant>> CountExpiredAsync(CancellationToken cancellationToken)
     {
         var expired = new List<ExpiredOfTenant>();
         await sessions.CallFunctionAsync(
-            "SELECT tenant_id, retention_days, conversations, jobs, files, batches FROM aiaspire.expired_by_retention()",
-            row => expired.Add(new ExpiredOfTenant(row.GetGuid(0), row.GetInt32(1), row.GetInt64(2), row.GetInt64(3), row.GetInt64(4), row.GetInt64(5))),
-            cancellationToken);
+            "SELECT tenant_id, retention_days, conversations, jobs, files, batches, job_events, job_parts FROM aiaspire.expired_by_retention($1)",
+            row => expired.Add(new ExpiredOfTenant(
+                row.GetGuid(0), row.GetInt32(1), row.GetInt64(2), row.GetInt64(3), row.GetInt64(4), row.GetInt64(5), row.GetInt64(6), row.GetInt64(7))),
+            cancellationToken,
+            Parameter.Of(TimeSpan.FromHours(jobs.Value.EventHours)));
         return expired;
     }
 }

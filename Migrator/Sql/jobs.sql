@@ -473,59 +473,6 @@ CREATE OR REPLACE FUNCTION aiaspire.redrive_dead_letters(p_job uuid, p_limit int
         SELECT count(*)::integer FROM back;
     $$;
 
--- Listeners may come back for a day; after that events are of no use. Ids lead to old rows without an index on the time.
-CREATE OR REPLACE FUNCTION aiaspire.delete_expired_job_events(p_age interval, p_limit integer) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        WITH expired AS (
-            SELECT e.tenant_id, e.user_id, e.job_id, e.sequence FROM aiaspire.tenants t
-            JOIN aiaspire.job_events e ON e.tenant_id = t.tenant_id AND e.job_id < aiaspire.least_id(now() - p_age) AND e.created_at < now() - p_age
-            LIMIT p_limit FOR UPDATE OF e SKIP LOCKED
-        ), gone AS (
-            DELETE FROM aiaspire.job_events e USING expired x
-            WHERE e.tenant_id = x.tenant_id AND e.user_id = x.user_id AND e.job_id = x.job_id AND e.sequence = x.sequence
-            RETURNING 1
-        )
-        SELECT count(*) FROM gone;
-    $$;
-
--- Results are content of the user's: kept as long as the tenant keeps conversations.
-CREATE OR REPLACE FUNCTION aiaspire.delete_expired_jobs(p_limit integer) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        WITH expired AS (
-            SELECT h.tenant_id, h.user_id, h.job_id FROM aiaspire.tenants t
-            JOIN aiaspire.job_history h ON h.tenant_id = t.tenant_id
-                AND h.job_id < aiaspire.least_id(now() - make_interval(days => t.retention_days)) AND h.finished_at < now() - make_interval(days => t.retention_days)
-            LIMIT p_limit FOR UPDATE OF h SKIP LOCKED
-        ), gone AS (
-            DELETE FROM aiaspire.job_history h USING expired x
-            WHERE h.tenant_id = x.tenant_id AND h.user_id = x.user_id AND h.job_id = x.job_id
-            RETURNING 1
-        )
-        SELECT count(*) FROM gone;
-    $$;
-
--- Parts are used up by the work that they belong to; those of a work that came to nothing go after the tenant's retention. As long as the work is in the
--- queue, or is a dead letter that can be driven again, or a batch that is kept, they stay, however old: without them it would be paid for again.
-CREATE OR REPLACE FUNCTION aiaspire.delete_expired_job_parts(p_limit integer) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        WITH expired AS (
-            SELECT d.tenant_id, d.user_id, d.work_id, d.part FROM aiaspire.tenants t
-            JOIN aiaspire.job_parts d ON d.tenant_id = t.tenant_id AND d.created_at < now() - make_interval(days => t.retention_days)
-            WHERE NOT EXISTS (SELECT FROM aiaspire.jobs j WHERE j.tenant_id = d.tenant_id AND j.user_id = d.user_id AND (j.job_id = d.work_id OR j.part_of = d.work_id))
-              AND NOT EXISTS (SELECT FROM aiaspire.job_history h WHERE h.tenant_id = d.tenant_id AND h.user_id = d.user_id AND h.job_id = d.work_id AND h.payload IS NOT NULL)
-              AND NOT EXISTS (SELECT FROM aiaspire.batches b WHERE b.tenant_id = d.tenant_id AND b.user_id = d.user_id AND b.batch_id = d.work_id)
-            LIMIT p_limit FOR UPDATE OF d SKIP LOCKED
-        ), gone AS (
-            DELETE FROM aiaspire.job_parts d USING expired x
-            WHERE d.tenant_id = x.tenant_id AND d.user_id = x.user_id AND d.work_id = x.work_id AND d.part = x.part
-            RETURNING 1
-        )
-        SELECT count(*) FROM gone;
-    $$;
-
 -- The end of a batch is told like that of a job: by the statement that ends it, ids and figures only.
 CREATE OR REPLACE FUNCTION aiaspire.tell_finished_batch() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -568,39 +515,3 @@ BEGIN
     WHERE f.tenant_id = p_tenant AND f.user_id = p_user AND f.file_id = p_file;
 END
 $$;
-
--- Files go when their time is over, or with their tenant's retention should that be shorter by now; what was never finished after six hours.
--- The requests of a batch that is not over stay.
-CREATE OR REPLACE FUNCTION aiaspire.delete_expired_files(p_limit integer) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        WITH expired AS (
-            SELECT f.tenant_id, f.user_id, f.file_id FROM aiaspire.tenants t
-            JOIN aiaspire.files f ON f.tenant_id = t.tenant_id
-                AND (f.expires_at <= now() OR f.created_at < now() - make_interval(days => t.retention_days)
-                    OR NOT f.is_ready AND f.created_at < now() - interval '6 hours')
-            WHERE NOT EXISTS (SELECT FROM aiaspire.batches b
-                WHERE b.tenant_id = f.tenant_id AND b.user_id = f.user_id AND b.input_file_id = f.file_id
-                  AND b.state IN ('Validating', 'InProgress', 'Finalizing', 'Cancelling'))
-            LIMIT p_limit FOR UPDATE OF f SKIP LOCKED
-        ), gone AS (
-            DELETE FROM aiaspire.files f USING expired x WHERE f.tenant_id = x.tenant_id AND f.user_id = x.user_id AND f.file_id = x.file_id
-            RETURNING 1
-        )
-        SELECT count(*) FROM gone;
-    $$;
-
-CREATE OR REPLACE FUNCTION aiaspire.delete_expired_batches(p_limit integer) RETURNS bigint
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog
-    AS $$
-        WITH expired AS (
-            SELECT b.tenant_id, b.user_id, b.batch_id FROM aiaspire.tenants t
-            JOIN aiaspire.batches b ON b.tenant_id = t.tenant_id AND b.created_at < now() - make_interval(days => t.retention_days)
-                AND b.state IN ('Completed', 'Failed', 'Expired', 'Cancelled')
-            LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
-        ), gone AS (
-            DELETE FROM aiaspire.batches b USING expired x WHERE b.tenant_id = x.tenant_id AND b.user_id = x.user_id AND b.batch_id = x.batch_id
-            RETURNING 1
-        )
-        SELECT count(*) FROM gone;
-    $$;

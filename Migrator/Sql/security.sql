@@ -315,7 +315,7 @@ ALTER FUNCTION aiaspire.delete_expired_batches(integer) OWNER TO aiaspire_functi
 ALTER FUNCTION aiaspire.tell_finished_batch() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.fail_batch() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_conversations(integer) OWNER TO aiaspire_functions;
-ALTER FUNCTION aiaspire.expired_by_retention() OWNER TO aiaspire_functions;
+ALTER FUNCTION aiaspire.expired_by_retention(interval) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.tell_finished_jobs() OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.delete_expired_idempotency_keys(integer) OWNER TO aiaspire_functions;
 ALTER FUNCTION aiaspire.list_budgets() OWNER TO aiaspire_functions;
@@ -327,6 +327,9 @@ GRANT EXECUTE ON FUNCTION aiaspire.reconcile_attempts(integer), aiaspire.open_at
 GRANT EXECUTE ON FUNCTION aiaspire.usage_sums(text, timestamptz, timestamptz, text[]), aiaspire.top_users(timestamptz, timestamptz, integer)
     TO aiaspire_app, aiaspire_functions;
 GRANT EXECUTE ON FUNCTION aiaspire.usage_rollup_minutes(uuid, timestamptz, timestamptz), aiaspire.keep_usage(uuid, text, timestamptz, timestamptz),
+    aiaspire.is_past(timestamptz, integer), aiaspire.is_expired_job(uuid, timestamptz, integer), aiaspire.is_expired_event(uuid, timestamptz, interval),
+    aiaspire.is_kept_work(uuid, uuid, uuid), aiaspire.is_expired_part(uuid, uuid, uuid, timestamptz, integer), aiaspire.is_read_by_batch(uuid, uuid, uuid),
+    aiaspire.is_expired_file(uuid, uuid, uuid, boolean, timestamptz, timestamptz, integer), aiaspire.is_expired_batch(text, timestamptz, integer),
     aiaspire.id_minute(uuid), aiaspire.most_cost(aiaspire.model_prices, bigint, bigint) TO aiaspire_functions;
 -- In the conditions of triggers, with the rights of whoever settles.
 GRANT EXECUTE ON FUNCTION aiaspire.least_id(timestamptz) TO aiaspire_app, aiaspire_functions, aiaspire_ledger;
@@ -350,7 +353,7 @@ GRANT EXECUTE ON FUNCTION
     aiaspire.delete_expired_files(integer),
     aiaspire.delete_expired_batches(integer)
     TO aiaspire_app;
-GRANT EXECUTE ON FUNCTION aiaspire.expired_by_retention() TO aiaspire_app;
+GRANT EXECUTE ON FUNCTION aiaspire.expired_by_retention(interval) TO aiaspire_app;
 -- With the owner's rights (partitions.sql says why).
 GRANT EXECUTE ON FUNCTION aiaspire.ensure_partitions() TO aiaspire_app;
 GRANT EXECUTE ON FUNCTION aiaspire.audit_field(bytea) TO aiaspire_functions;

@@ -34,8 +34,4 @@ public sealed class JobRunnerOptions
     /// <summary>Seconds between two samples of the queue's depth and age for the metrics. Default 10.</summary>
     [Range(0.1, 3600)]
     public double StatusSeconds { get; init; } = 10;
-
-    /// <summary>Minutes between two rounds of deleting old events and results. Default 10.</summary>
-    [Range(0.01, 24 * 60)]
-    public double RetentionMinutes { get; init; } = 10;
 }

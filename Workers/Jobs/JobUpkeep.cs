@@ -4,24 +4,20 @@ using Npgsql;
 
 namespace AiAspire.Workers.Jobs;
 
-/// <summary>Samples the queue for the metrics, and deletes what is past its time. Every worker does it; several at once do no harm.</summary>
+/// <summary>Samples the queue for the metrics. Every worker does it; several at once do no harm.</summary>
 internal sealed partial class JobUpkeep(
-    JobLeases leases, JobRetention retention, JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobUpkeep> logger) : BackgroundService
+    JobLeases leases, JobMetrics metrics, IOptions<JobRunnerOptions> options, TimeProvider time, ILogger<JobUpkeep> logger) : BackgroundService
 {
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
-        RepeatAsync(TimeSpan.FromSeconds(options.Value.StatusSeconds), SampleAsync, stoppingToken),
-        RepeatAsync(TimeSpan.FromMinutes(options.Value.RetentionMinutes), DeleteAsync, stoppingToken));
-
-    private async Task RepeatAsync(TimeSpan interval, Func<CancellationToken, Task> work, CancellationToken stoppingToken)
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(interval, time);
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(options.Value.StatusSeconds), time);
         try
         {
             do
             {
                 try
                 {
-                    await work(stoppingToken);
+                    metrics.Status = await leases.ReadStatusAsync(stoppingToken);
                 }
                 catch (Exception e) when (e is NpgsqlException or TimeoutException or IOException)
                 {
@@ -36,18 +32,6 @@ internal sealed partial class JobUpkeep(
         }
     }
 
-    private async Task SampleAsync(CancellationToken cancellationToken) => metrics.Status = await leases.ReadStatusAsync(cancellationToken);
-
-    private async Task DeleteAsync(CancellationToken cancellationToken)
-    {
-        var deleted = await retention.DeleteExpiredAsync(cancellationToken);
-        if (deleted > 0)
-            LogDeleted(logger, deleted);
-    }
-
-    [LoggerMessage(Level = LogLevel.Warning, Message = "Looking after the queue failed; trying again")]
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The state of the queue could not be read; trying again")]
     private static partial void LogFailed(ILogger logger, Exception exception);
-
-    [LoggerMessage(Level = LogLevel.Information, Message = "Deleted {Count} events and results of jobs past their time")]
-    private static partial void LogDeleted(ILogger logger, long count);
 }

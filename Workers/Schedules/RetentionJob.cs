@@ -2,13 +2,17 @@ using System.Text.Json.Nodes;
 using AiAspire.Core.Batches;
 using AiAspire.Core.Conversations;
 using AiAspire.Core.Files;
+using AiAspire.Core.Jobs;
 using Quartz;
 
 namespace AiAspire.Workers.Schedules;
 
-/// <summary>CONV-04: conversations, files and batches past retention go. Once across replicas; a run that is cut goes on at the next firing.</summary>
+/// <summary>
+/// CONV-04, PRIV-06: conversations, jobs with their results, events and parts, files and batches past retention go. Once across replicas; a run that
+/// is cut goes on at the next firing.
+/// </summary>
 [DisallowConcurrentExecution]
-internal sealed partial class RetentionJob(Retention retention, FileRetention files, BatchRetention batches, ILogger<RetentionJob> logger) : IJob
+internal sealed partial class RetentionJob(Retention retention, JobRetention jobs, FileRetention files, BatchRetention batches, ILogger<RetentionJob> logger) : IJob
 {
     public static readonly JobKey Key = new("conversation-retention");
 
@@ -17,8 +21,12 @@ internal sealed partial class RetentionJob(Retention retention, FileRetention fi
         var deleted = await retention.DeleteExpiredAsync(cancellationToken);
         foreach (var (tenant, count) in deleted)
             LogDeleted(logger, count, tenant);
+        var ofJobs = await jobs.DeleteExpiredAsync(cancellationToken);
         context.Result = new JsonObject
         {
+            ["jobs"] = ofJobs.Jobs,
+            ["job_events"] = ofJobs.Events,
+            ["job_parts"] = ofJobs.Parts,
             ["files"] = await files.DeleteExpiredAsync(cancellationToken),
             ["batches"] = await batches.DeleteExpiredAsync(cancellationToken),
             ["conversations"] = deleted.Values.Sum(),
