@@ -76,10 +76,10 @@ public sealed class JobEventLogTests
             NullLogger<JobEventLog>.Instance);
         log.Add("\"one\""u8.ToArray());
         await asked.Reader.ReadAsync(Cancelled).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Cancelled);
-        log.Add("\"two\""u8.ToArray());
 
         // The settlement of a paid answer comes after this.
         await log.CloseAsync();
+        log.Add("\"two\""u8.ToArray());
 
         var rest = Rest(log);
         Assert.Equal("one two", string.Join(' ', rest.Select(r => r.Chunks)));
