@@ -41,6 +41,8 @@ internal sealed partial class RunJournal(
             return;
         }
 
+        // What the row cannot say, since there is one for each firing: that the work was done, and by whom.
+        LogRuns(logger, schedule, run.DueAt, run.Trigger);
         // The scheduler waits for its runs when the process stops, and everything that is stopped after it would wait with it.
         using var stopping = CancellationTokenSource.CreateLinkedTokenSource(lifetime.ApplicationStopping, cancellationToken);
         try
@@ -86,6 +88,9 @@ internal sealed partial class RunJournal(
             return false;
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "Schedule {Schedule} runs for {DueAt:O} ({Trigger})")]
+    private static partial void LogRuns(ILogger logger, string schedule, DateTimeOffset? dueAt, RunTrigger trigger);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "The firing of {Schedule} at {DueAt} has its run; it does not run again")]
     private static partial void LogFiredBefore(ILogger logger, string schedule, DateTimeOffset? dueAt);

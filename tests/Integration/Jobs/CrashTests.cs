@@ -1,4 +1,5 @@
 using AiAspire.Integration.Application;
+using AiAspire.Integration.Schedules;
 using AiAspire.Load.Crash;
 using Aspire.Hosting;
 using Aspire.Hosting.Testing;
@@ -47,20 +48,18 @@ public sealed class CrashTests
     private static async Task FiredOnceAsync(DistributedApplication app)
     {
         await using var database = await OpenAsync(app);
-        var firings = new List<(string Schedule, DateTime Due, long Runs)>();
+        IReadOnlyList<(string Schedule, DateTimeOffset Due)> executions = [];
         var (started, workers) = (TimeProvider.System.GetTimestamp(), 0L);
         // By one worker alone it says nothing: one repeats no firing. Which of them fires is chance, and one may do so many times in a row.
-        while (firings.Count < 15 || workers < 2)
+        while (executions.Count < 15 || workers < 2)
         {
-            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(90), $"Waited 90 s for firings by two of three workers; {firings.Count} by {workers}.");
+            Assert.True(TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromSeconds(90), $"Waited 90 s for firings by two of three workers; {executions.Count} by {workers}.");
             await Task.Delay(TimeSpan.FromMilliseconds(200), Cancelled);
-            firings = await database.ListAsync(
-                "SELECT schedule, due_at, count(*) FROM aiaspire.schedule_runs WHERE trigger = 'Schedule' GROUP BY schedule, due_at",
-                r => (Schedule: r.GetString(0), Due: r.GetDateTime(1), Runs: r.GetInt64(2)));
+            executions = Executions.Of(app);
             workers = await database.ScalarAsync<long>("SELECT count(DISTINCT worker) FROM aiaspire.schedule_runs WHERE trigger = 'Schedule'");
         }
 
-        Assert.All(firings, f => Assert.True(f.Runs == 1, $"{f.Schedule} ran {f.Runs} times for its firing at {f.Due:O}"));
+        Executions.EachRanOnce(executions);
     }
 
     /// <summary>While workers are killed and the database restarts, a run whose worker died is made again as a recovery; runs of one schedule never overlap.</summary>
