@@ -1,4 +1,5 @@
 using AiAspire.Core.Data;
+using Microsoft.Extensions.Logging;
 using Npgsql;
 
 namespace AiAspire.Core.Jobs;
@@ -30,7 +31,7 @@ public sealed record RenewedLeases(IReadOnlySet<Guid> Held, IReadOnlySet<Guid> C
 /// The workers' side of the queue, over all tenants. A claim takes <c>FOR UPDATE SKIP LOCKED</c> in a transaction of its own, never held
 /// across the work; every later step is fenced by the lease token. What is said here to the database survives its repetition.
 /// </summary>
-public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
+public sealed partial class JobLeases(TenantSessions sessions, TimeProvider time, ILogger<JobLeases> logger)
 {
     private const string ClaimSql =
         """
@@ -90,28 +91,33 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
     /// </summary>
     private async Task<List<ClaimedJob>> WithPayloadsAsync(List<ClaimedJob> claimed, CancellationToken cancellationToken)
     {
+        Dictionary<Guid, byte[]> payloads;
         try
         {
-            return await ReadAsync();
+            payloads = await ReadAsync();
         }
         catch (NpgsqlException e) when (e.IsTransient)
         {
             // They would else wait for their leases to end; a connection breaks more often than a server.
-            return await ReadAsync();
+            payloads = await ReadAsync();
         }
 
-        async Task<List<ClaimedJob>> ReadAsync()
+        foreach (var lost in claimed.Where(j => !payloads.ContainsKey(j.LeaseToken)))
+            LogLost(logger, lost.JobId);
+        return [.. claimed.Where(j => payloads.ContainsKey(j.LeaseToken)).Select(j => j with { Payload = payloads[j.LeaseToken] })];
+
+        async Task<Dictionary<Guid, byte[]>> ReadAsync()
         {
-            var payloads = new Dictionary<Guid, byte[]>();
+            var read = new Dictionary<Guid, byte[]>();
             await sessions.CallFunctionAsync(
                 "SELECT lease_token, payload FROM aiaspire.job_payloads($1, $2, $3, $4)",
-                row => payloads[row.GetGuid(0)] = row.GetFieldValue<byte[]>(1),
+                row => read[row.GetGuid(0)] = row.GetFieldValue<byte[]>(1),
                 cancellationToken,
                 Column(claimed, j => j.TenantId),
                 Column(claimed, j => j.UserId),
                 Column(claimed, j => j.JobId),
                 Column(claimed, j => j.LeaseToken));
-            return [.. claimed.Where(j => payloads.ContainsKey(j.LeaseToken)).Select(j => j with { Payload = payloads[j.LeaseToken] })];
+            return read;
         }
     }
 
@@ -215,4 +221,7 @@ public sealed class JobLeases(TenantSessions sessions, TimeProvider time)
     };
 
     private static NpgsqlParameter Column<TRow, T>(IReadOnlyCollection<TRow> rows, Func<TRow, T> value) => Parameter.Of(rows.Select(value).ToArray());
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Job {JobId} is no longer ours; its lease ended before its payload was read")]
+    private static partial void LogLost(ILogger logger, Guid jobId);
 }

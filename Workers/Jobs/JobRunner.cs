@@ -144,12 +144,13 @@ internal sealed partial class JobRunner(
         {
             while (await timer.WaitForNextTickAsync(drained))
             {
+                // Not waited for: one that hangs, its connection being dead, must not take the time of the next.
                 var jobs = running.All;
                 if (jobs.Count > 0)
-                    await RenewAsync(jobs, drained);
+                    _ = RenewAsync(jobs, drained);
             }
         }
-        catch (Exception) when (drained.IsCancellationRequested)
+        catch (OperationCanceledException)
         {
             // Nothing runs any more.
         }
@@ -157,8 +158,8 @@ internal sealed partial class JobRunner(
 
     private async Task RenewAsync(IReadOnlyList<RunningJob> jobs, CancellationToken drained)
     {
-        // One that hangs must not take the time of the next two: its connection may be dead, and theirs another.
-        using var patience = new CancellationTokenSource(Lease / 4, time);
+        // Later it comes too late. On a slow database it may well take the time of two.
+        using var patience = new CancellationTokenSource(Lease, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, drained);
         try
         {
@@ -172,9 +173,13 @@ internal sealed partial class JobRunner(
                     job.Cancel();
             }
         }
-        catch (Exception e) when (!drained.IsCancellationRequested)
+        catch (Exception) when (drained.IsCancellationRequested)
         {
-            // Whatever it was: without heartbeats every job of this process would be lost.
+            // Nothing runs any more.
+        }
+        catch (Exception e)
+        {
+            // Whatever it was: nobody else would hear of it.
             LogRenewFailed(logger, jobs.Count, e);
         }
     }

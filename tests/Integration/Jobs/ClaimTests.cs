@@ -87,7 +87,7 @@ public sealed class ClaimTests(RunningApplication application)
 
             // Priority 0 in the order of time, then 5.
             Assert.Equal([urgent[1]], await TakenAsync(1, oldestFirst: false));
-            Assert.Equal([urgent[3], urgent[5]], (await TakenAsync(2, oldestFirst: false)).Order());
+            Assert.Equal(new[] { urgent[3], urgent[5] }.Order(), (await TakenAsync(2, oldestFirst: false)).Order());
             Assert.Equal([urgent[0]], await TakenAsync(1, oldestFirst: false));
             Assert.Equal([batch], await TakenAsync(1, oldestFirst: true));
             Assert.Equal([urgent[2]], await TakenAsync(1, oldestFirst: true));

@@ -39,6 +39,9 @@ public sealed class WorkerTests(RunningApplication application)
         var id = await client.QueueChatAsync("say exactly: once", "sim-reasoning");
         await using var database = await application.OpenSuperuserAsync();
         var zombie = await application.ReplicaOfAsync(id);
+        // Else it might hang before it has anything to record.
+        await Wait.UntilAsync(
+            "its call of the provider", async () => await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.ledger_attempts WHERE outcome = 'Open'") > 0, application, "workers");
         await application.App.PauseResourceAsync("workers", zombie);
         object successor;
         try
