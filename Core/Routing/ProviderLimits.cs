@@ -38,15 +38,20 @@ public sealed partial class ProviderLimits(IConnectionMultiplexer redis, IOption
     }
 
     /// <summary>Corrects what was taken, once the tokens are known.</summary>
-    internal async ValueTask GiveBackAsync(Lane lane, long tokens)
+    internal ValueTask GiveBackAsync(Lane lane, long tokens)
+        => tokens == 0 || lane.TokensPerMinute <= 0 ? ValueTask.CompletedTask : GiveBackAsync(lane, tokens, requests: 0);
+
+    /// <summary>Undoes a <see cref="TakeAsync"/>: nothing is sent.</summary>
+    internal ValueTask ReturnAsync(Lane lane, long tokens)
+        => lane.IsLimited ? GiveBackAsync(lane, tokens, requests: 1) : ValueTask.CompletedTask;
+
+    private async ValueTask GiveBackAsync(Lane lane, long tokens, int requests)
     {
-        if (tokens == 0 || lane.TokensPerMinute <= 0)
-            return;
         if (!IsDegraded)
         {
             try
             {
-                await redis.GetDatabase().ScriptEvaluateAsync(GiveBackScript, [lane.BucketKey], [tokens]);
+                await redis.GetDatabase().ScriptEvaluateAsync(GiveBackScript, [lane.BucketKey], [tokens, requests]);
                 return;
             }
             catch (Exception e) when (e is RedisException or RedisTimeoutException or ObjectDisposedException)
@@ -56,7 +61,7 @@ public sealed partial class ProviderLimits(IConnectionMultiplexer redis, IOption
         }
 
         if (_local.TryGetValue(lane.BucketKey, out var bucket))
-            bucket.GiveBack(tokens);
+            bucket.GiveBack(tokens, requests);
     }
 
     private async ValueTask<(int Lane, TimeSpan Wait)> TakeLimitedAsync(IReadOnlyList<Lane> lanes, int count, long tokens)
@@ -165,9 +170,12 @@ internal sealed class LocalBucket(long started)
         }
     }
 
-    public void GiveBack(long tokens)
+    public void GiveBack(long tokens, int requests)
     {
         lock (_lock)
+        {
             _tokens += tokens;
+            _requests += requests;
+        }
     }
 }

@@ -6,6 +6,9 @@ namespace AiAspire.Core.Routing;
 /// <summary>Whether a target is called at all: Polly's breaker, held open while an attempt runs, which is longer than a method call.</summary>
 internal sealed class TargetBreaker
 {
+    /// <summary>Between two looks at a target that is being probed: nobody knows how long the probe takes.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(50);
+
     private readonly ResiliencePipeline<bool> _pipeline;
     private readonly CircuitBreakerStateProvider _state = new();
     private readonly TimeProvider _time;
@@ -41,7 +44,11 @@ internal sealed class TargetBreaker
     /// <summary>How long no call will pass; zero when one may.</summary>
     public TimeSpan Blocked()
     {
-        if (State != CircuitState.Open)
+        var state = State;
+        // Polly calls it so from the probe's admission to its end.
+        if (state == CircuitState.HalfOpen)
+            return LookAgain;
+        if (state != CircuitState.Open)
             return TimeSpan.Zero;
         var left = TimeSpan.FromTicks(Interlocked.Read(ref _opensAgainTicks) - _time.GetUtcNow().UtcTicks);
         return left > TimeSpan.Zero ? left : TimeSpan.Zero;

@@ -9,6 +9,11 @@ namespace AiAspire.Core.Routing;
 /// <param name="Wait">Until it is worth looking again; infinite when it never is.</param>
 internal readonly record struct Pick(Admission? Admission, LaneQueue? Queue, TimeSpan Wait);
 
+/// <summary>What a look at the route shows.</summary>
+/// <param name="Pick">What came of it, if no limited lane has room.</param>
+/// <param name="Limited">Lanes in the route's order, for which the rate limit must be asked; null: it need not.</param>
+internal readonly record struct Look(Pick Pick, List<(int Index, TargetHealth Health, Lane Lane)>? Limited);
+
 /// <summary>
 /// Finds the first target of a route that may be called now: its breaker lets it pass, it is not cooling off, and its provider's rate
 /// limit has room; of several keys the least busy one.
@@ -35,6 +40,32 @@ public sealed class TargetPicker(
     internal async ValueTask<Pick> PickAsync(ChatCall call, RouteCourse course, LaneQueue? held)
     {
         var tokens = call.EstimatedInput + ((long)call.OutputCap * call.Request.Choices);
+        HashSet<int>? shut = null;
+        while (true)
+        {
+            var look = GoThrough(call, course, held, shut);
+            if (look.Limited is null)
+                return look.Pick;
+            var (taken, wait) = await limits.TakeAsync([.. look.Limited.Select(l => l.Lane)], tokens);
+            if (taken < 0)
+                return look.Pick with { Wait = Sooner(look.Pick.Wait, wait) };
+            var (index, health, lane) = look.Limited[taken];
+            if (Admit(call, index, health, lane, lane.IsLimited ? tokens : 0) is { } admission)
+                return new Pick(admission, null, TimeSpan.Zero);
+            // While the rate limit was asked, the breaker opened or another call became its probe. Nothing is sent there, so nothing is
+            // spent, and the other targets may do.
+            await limits.ReturnAsync(lane, tokens);
+            (shut ??= []).Add(index);
+        }
+    }
+
+    /// <summary>Goes through the route as far as that needs no question to the rate limit.</summary>
+    /// <param name="call">The call.</param>
+    /// <param name="course">Which targets are not to be tried.</param>
+    /// <param name="held">The queue whose head asks.</param>
+    /// <param name="shut">Whose breaker refused the call a moment ago.</param>
+    private Look GoThrough(ChatCall call, RouteCourse course, LaneQueue? held, HashSet<int>? shut)
+    {
         List<(int Index, TargetHealth Health, Lane Lane)>? limited = null;
         LaneQueue? queue = null;
         var (broken, cooling) = (Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -42,6 +73,12 @@ public sealed class TargetPicker(
         {
             if (course.Skips(i))
                 continue;
+            if (shut?.Contains(i) ?? false)
+            {
+                broken = Sooner(broken, LookAgain);
+                continue;
+            }
+
             var health = healths.Of(call.Route[i].Target);
             var blocked = health.Breaker.Blocked();
             if (blocked > TimeSpan.Zero)
@@ -69,7 +106,7 @@ public sealed class TargetPicker(
             if (limited is null && !lanes[0].IsLimited)
             {
                 if (Admit(call, i, health, lanes[0], reserved: 0) is { } admission)
-                    return new Pick(admission, null, TimeSpan.Zero);
+                    return new Look(new Pick(admission, null, TimeSpan.Zero), null);
                 broken = Sooner(broken, LookAgain);
                 continue;
             }
@@ -81,21 +118,7 @@ public sealed class TargetPicker(
                 break;
         }
 
-        if (limited is not null)
-        {
-            var (taken, wait) = await limits.TakeAsync([.. limited.Select(l => l.Lane)], tokens);
-            if (taken >= 0)
-            {
-                var (index, health, lane) = limited[taken];
-                if (Admit(call, index, health, lane, lane.IsLimited ? tokens : 0) is { } admission)
-                    return new Pick(admission, null, TimeSpan.Zero);
-                wait = LookAgain;
-            }
-
-            cooling = Sooner(cooling, wait);
-        }
-
-        return new Pick(null, queue, queue is null ? broken : cooling);
+        return new Look(new Pick(null, queue, queue is null ? broken : cooling), limited);
     }
 
     private Admission? Admit(ChatCall call, int index, TargetHealth health, Lane lane, long reserved)

@@ -10,6 +10,8 @@ namespace AiAspire.Unit.CoreTests.Routing;
 /// <summary>When a target is left alone and when it is taken back, on a clock that the test moves.</summary>
 public sealed class BreakerTests : RouteCases
 {
+    private readonly PricedTarget _limited = SampleCalls.Target("one", requestsPerMinute: 600, tokensPerMinute: 100_000);
+
     [Fact]
     [Trait("Checklist", "COST-09")]
     public async Task A_target_that_asked_for_rest_is_passed_over_by_other_requests_until_then()
@@ -125,6 +127,79 @@ public sealed class BreakerTests : RouteCases
         }
 
         Assert.Equal(CircuitState.Open, Breaker.State);
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-03")]
+    public async Task While_a_limited_target_is_probed_a_fallback_serves_and_nothing_of_the_rate_limit_is_spent()
+    {
+        var (step, redis) = await OpenAsync();
+        var (reached, answered) = HoldOne();
+        var probing = step.RunAsync(Call(_limited));
+        await reached.Task;
+        redis.Asked.Clear();
+        var call = Call(_limited, Two);
+
+        await step.RunAsync(call).WaitAsync(TimeSpan.FromSeconds(30), TimeProvider.System, Cancellation);
+
+        Assert.Equal("two", Assert.Single(call.Attempts).Target.Target.Provider);
+        Assert.Empty(redis.Asked);
+        // With nobody to fall back to, the answer comes at once as from an open breaker.
+        Assert.Equal(503, (await Assert.ThrowsAsync<WireException>(() => step.RunAsync(Call(_limited)).WaitAsync(TimeSpan.FromSeconds(30), TimeProvider.System, Cancellation))).Status);
+        Assert.Empty(redis.Asked);
+        answered.SetResult();
+        await probing;
+        Assert.Equal((CircuitState.Closed, TimeSpan.Zero), (Breaker.State, Breaker.Blocked()));
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-05")]
+    public async Task Who_comes_second_to_the_probe_gives_back_what_it_took_and_goes_to_the_fallback()
+    {
+        var (step, redis) = await OpenAsync();
+        var (reached, answered) = HoldOne();
+        redis.Asked.Clear();
+        redis.Held = [];
+        var (first, second) = (Call(_limited, Two), Call(_limited, Two));
+        Task[] running = [step.RunAsync(first), step.RunAsync(second)];
+        redis.Held[0].SetResult();
+        await reached.Task;
+        redis.Held[1].SetResult();
+
+        await running[1].WaitAsync(TimeSpan.FromSeconds(30), TimeProvider.System, Cancellation);
+
+        Assert.Equal("two", Assert.Single(second.Attempts).Target.Target.Provider);
+        // 20 tokens in and 256 out, and the request itself.
+        Assert.Equal(["take 1", "take 1", "back 276 1"], redis.Asked);
+        answered.SetResult();
+        await running[0];
+        Assert.Equal("one", Assert.Single(first.Attempts).Target.Target.Provider);
+    }
+
+    /// <summary>A step whose limited target failed until its breaker opened, at the moment when it may be probed.</summary>
+    private async Task<(RouteStep Step, RedisScript Redis)> OpenAsync()
+    {
+        var redis = new RedisScript();
+        var step = Providers.Step(new RoutingOptions { MaxRetries = 0 }, ScriptedRedis.Playing(redis), _limited, Two);
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.InternalServerError)).Host("two", () => FakeProviders.Whole("Hi"));
+        for (var i = 0; i < 4; i++)
+            await step.RunAsync(Call(_limited, Two));
+        Assert.Equal(CircuitState.Open, Breaker.State);
+        Time.Advance(TimeSpan.FromSeconds(5.1));
+        return (step, redis);
+    }
+
+    /// <summary>The target serves again, but only when told.</summary>
+    private (TaskCompletionSource Reached, TaskCompletionSource Answered) HoldOne()
+    {
+        var (reached, answered) = (new TaskCompletionSource(), new TaskCompletionSource());
+        Providers.Host("one", async (_, _) =>
+        {
+            reached.TrySetResult();
+            await answered.Task;
+            return FakeProviders.Whole("Hi");
+        });
+        return (reached, answered);
     }
 
     private TargetBreaker Breaker => Providers.Healths.Of(One.Target).Breaker;

@@ -59,6 +59,19 @@ public sealed class ProviderLimitsTests(LimitServers servers)
 
     [Theory]
     [MemberData(nameof(Servers))]
+    public async Task What_was_taken_and_not_sent_is_given_back_whole(string server)
+    {
+        var limits = Limits(servers.Connection(server));
+        var lane = Lane(requestsPerMinute: 6, tokensPerMinute: 6000);
+
+        Assert.Equal(0, (await limits.TakeAsync([lane], 900)).Lane);
+        await limits.ReturnAsync(lane, 900);
+        Assert.Equal(0, (await limits.TakeAsync([lane], 1000)).Lane);
+        Assert.Equal(-1, (await limits.TakeAsync([lane], 1)).Lane);
+    }
+
+    [Theory]
+    [MemberData(nameof(Servers))]
     public async Task The_first_lane_with_room_is_taken_and_a_lane_without_limit_is_the_last_resort(string server)
     {
         var limits = Limits(servers.Connection(server));
@@ -83,6 +96,9 @@ public sealed class ProviderLimitsTests(LimitServers servers)
 
         // A quarter of 240 a minute, ten seconds' worth at once.
         Assert.Equal((10, true), (taken, limits.IsDegraded));
+        await limits.ReturnAsync(lane, 1);
+        Assert.Equal(0, (await limits.TakeAsync([lane], 1)).Lane);
+        Assert.Equal(-1, (await limits.TakeAsync([lane], 1)).Lane);
         _time.Advance(TimeSpan.FromSeconds(2));
         Assert.Equal(0, (await limits.TakeAsync([lane], 1)).Lane);
     }
