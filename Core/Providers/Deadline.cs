@@ -35,10 +35,12 @@ internal sealed class Deadline : IDisposable
             _timeout.CancelAfter(_idle);
     }
 
+    public void ThrowIfCallerLeft() => _caller.ThrowIfCancellationRequested();
+
     /// <summary>What a transport exception means. Throws the cancellation itself when the caller left.</summary>
     public ProviderException Explain(Exception exception)
     {
-        _caller.ThrowIfCancellationRequested();
+        ThrowIfCallerLeft();
         if (_timeout.IsCancellationRequested)
             return new ProviderException("timeout", "The provider did not answer in time.", inner: exception);
         // The handler's connect time-out comes as a cancellation with this inside.

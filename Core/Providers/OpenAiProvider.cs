@@ -33,7 +33,7 @@ public sealed class OpenAiProvider(ProviderHttp http, TimeProvider time) : IChat
         attempt.GrantedRequests = Whole(response, "x-ratelimit-limit-requests");
         attempt.GrantedTokens = Whole(response, "x-ratelimit-limit-tokens");
         if (!response.IsSuccessStatusCode)
-            throw await ProviderErrors.FromResponseAsync(response, time, deadline.Token);
+            throw await ProviderErrors.FromResponseAsync(response, time, deadline);
         if (!call.Request.Stream)
         {
             yield return await ReadWholeAsync(response, call.Reply, deadline);

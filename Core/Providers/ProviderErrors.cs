@@ -10,16 +10,23 @@ internal static class ProviderErrors
     /// <summary>An error page larger than this is not read: it is no API's error object.</summary>
     private const int MaxBodyBytes = 64 * 1024;
 
-    public static async Task<ProviderException> FromResponseAsync(HttpResponseMessage response, TimeProvider time, CancellationToken cancellationToken)
+    /// <summary>The next target is not kept waiting for an explanation.</summary>
+    private static readonly TimeSpan MostForBody = TimeSpan.FromSeconds(2);
+
+    public static async Task<ProviderException> FromResponseAsync(HttpResponseMessage response, TimeProvider time, Deadline deadline)
     {
         var body = ReadOnlyMemory<byte>.Empty;
+        using var patience = new CancellationTokenSource(MostForBody, time);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, deadline.Token);
         try
         {
-            if (response.Content.Headers.ContentLength is null or <= MaxBodyBytes)
-                body = await response.Content.ReadAsByteArrayAsync(cancellationToken);
+            // Beyond the limit it throws, also when the length was not announced.
+            await response.Content.LoadIntoBufferAsync(MaxBodyBytes, limit.Token);
+            body = await response.Content.ReadAsByteArrayAsync(limit.Token);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException)
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
         {
+            deadline.ThrowIfCallerLeft();
             // The status says enough; its body is a courtesy.
             body = ReadOnlyMemory<byte>.Empty;
         }

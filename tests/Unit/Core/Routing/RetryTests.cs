@@ -86,18 +86,4 @@ public sealed class RetryTests : RouteCases
         Assert.InRange(failure.RetryAfter!.Value.TotalSeconds, 18, 20);
         Assert.Single(call.Attempts);
     }
-
-    /// <summary>Moves the clock until the run has ended.</summary>
-    private async Task<List<ChatEvent>> FinishAsync(Task<List<ChatEvent>> running, TimeSpan step)
-    {
-        for (var i = 0; i < 200 && !running.IsCompleted; i++)
-        {
-            Time.Advance(step);
-            for (var yields = 0; yields < 20 && !running.IsCompleted; yields++)
-                await Task.Yield();
-        }
-
-        Assert.True(running.IsCompleted, "the run does not end");
-        return await running;
-    }
 }

@@ -28,6 +28,20 @@ public abstract class RouteCases : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Moves the clock until the run has ended.</summary>
+    protected async Task<List<ChatEvent>> FinishAsync(Task<List<ChatEvent>> running, TimeSpan step)
+    {
+        for (var i = 0; i < 200 && !running.IsCompleted; i++)
+        {
+            Time.Advance(step);
+            for (var yields = 0; yields < 20 && !running.IsCompleted; yields++)
+                await Task.Yield();
+        }
+
+        Assert.True(running.IsCompleted, "the run does not end");
+        return await running;
+    }
+
     protected ChatCall Call(params PricedTarget[] route) => SampleCalls.Call(null, null, Time, route);
 
     protected ChatCall Call(string json, params PricedTarget[] route) => SampleCalls.Call(json, null, Time, route);

@@ -3,6 +3,7 @@ using System.Text;
 using AiAspire.Core.Models;
 using AiAspire.Core.Routing;
 using AiAspire.Core.Wire;
+using Polly.CircuitBreaker;
 using static AiAspire.Unit.CoreTests.Routing.SampleStreams;
 
 namespace AiAspire.Unit.CoreTests.Routing;
@@ -60,6 +61,51 @@ public sealed class RouteStepTests : RouteCases
         Assert.Equal(20, seen);
         Assert.Single(call.Attempts);
     }
+
+    [Theory]
+    [InlineData(429)]
+    [InlineData(500)]
+    [InlineData(503)]
+    [InlineData(404)]
+    [Trait("Checklist", "PROV-03")]
+    public async Task An_error_status_moves_on_though_its_body_never_comes(int status)
+    {
+        Providers.Host("one", () => Hanging(status)).Host("two", () => FakeProviders.Whole("Hi"));
+        var call = Call(One, Two);
+        var began = Time.GetUtcNow();
+
+        await FinishAsync(_step.RunAsync(call), TimeSpan.FromSeconds(1));
+
+        Assert.Equal([(AttemptOutcome.Failed, status), (AttemptOutcome.Succeeded, 200)], call.Attempts.Select(a => (a.Outcome, a.Status!.Value)));
+        Assert.InRange(Time.GetUtcNow() - began, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3));
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-03")]
+    public async Task Error_statuses_without_a_body_open_the_breaker()
+    {
+        Providers.Host("one", () => Hanging(500)).Host("two", () => FakeProviders.Whole("Hi"));
+        for (var i = 0; i < 4; i++)
+            await FinishAsync(_step.RunAsync(Call(One, Two)), TimeSpan.FromSeconds(1));
+
+        Assert.Equal(CircuitState.Open, Providers.Healths.Of(One.Target).Breaker.State);
+    }
+
+    [Fact]
+    public async Task Who_leaves_while_the_body_of_an_error_is_awaited_has_left()
+    {
+        Providers.Host("one", () => Hanging(500));
+        var call = Call(One, Two);
+        using var leaving = new CancellationTokenSource();
+        var running = SampleCalls.CollectAsync(_step.EventsAsync(call, leaving.Token));
+
+        await leaving.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
+        Assert.Equal(AttemptOutcome.Aborted, Assert.Single(call.Attempts).Outcome);
+    }
+
+    private static HttpResponseMessage Hanging(int status) => new((HttpStatusCode)status) { Content = new StreamContent(new StallingStream("{")) };
 
     [Theory]
     [InlineData("no event", "")]
