@@ -15,12 +15,21 @@ internal sealed class RouteCourse(ChatCall call, TargetPicker picker)
     /// <summary>Not worth another try in this call.</summary>
     private HashSet<int>? _out;
 
+    /// <summary>
+    /// Failed in this round, though another key of their target may do. Kept until the round ends: a key that has cooled off meanwhile
+    /// is a retry like any other, or two keys that are limited for a moment each would be asked in turn without end.
+    /// </summary>
+    private HashSet<Lane>? _askedLanes;
+
     private ProviderException? _last;
     private TimeSpan _wait;
     private int _retries;
 
     /// <summary>What the deadline leaves.</summary>
     public TimeSpan Left => TimeSpan.FromSeconds(picker.Options.DeadlineSeconds) - picker.Time.GetElapsedTime(call.StartTimestamp);
+
+    /// <summary>Keys not to be tried, of targets that may be; null: none.</summary>
+    public IReadOnlySet<Lane>? AskedLanes => _askedLanes;
 
     public bool Skips(int target) => (_failed?.Contains(target) ?? false) || (_out?.Contains(target) ?? false);
 
@@ -44,15 +53,20 @@ internal sealed class RouteCourse(ChatCall call, TargetPicker picker)
     public bool GoesOn(Admission failed, ProviderException failure)
     {
         _last = failure;
-        // Another key of the same provider may do.
-        if (failure is { Code: "auth_failed", Status: 401 } && failed.Health.Usable(out _).Length > 0)
-            return true;
+        // What is about one key only: another of the same provider may do. It has not been asked, so it is no retry.
+        if (failure is { Code: "auth_failed", Status: 401 } or { Code: "rate_limited" })
+        {
+            (_askedLanes ??= []).Add(failed.Lane);
+            if (IsUsable(failed.Health))
+                return true;
+        }
+
         (_failed ??= []).Add(failed.Index);
-        if (failure.Code is "auth_failed" or "model_unavailable")
+        if (failure.Code is "model_unavailable" || (failure.Code is "auth_failed" && !HasKeyLeft(failed.Health, failure)))
             (_out ??= []).Add(failed.Index);
         for (var i = 0; i < call.Route.Count; i++)
         {
-            if (!Skips(i) && picker.Health(call.Route[i]) is var health && health.Breaker.Blocked() == TimeSpan.Zero && health.Usable(out _).Length > 0)
+            if (!Skips(i) && IsUsable(picker.Health(call.Route[i])))
                 return true;
         }
 
@@ -60,8 +74,15 @@ internal sealed class RouteCourse(ChatCall call, TargetPicker picker)
             return false;
         _wait = picker.Retries.Backoff(_retries++);
         _failed = null;
+        _askedLanes = null;
         return _wait < Left;
     }
+
+    /// <summary>A key that was refused says nothing of one that only cools off.</summary>
+    private static bool HasKeyLeft(TargetHealth health, ProviderException failure)
+        => failure.Status == 401 && (health.Usable(out var wait).Length > 0 || wait != Timeout.InfiniteTimeSpan);
+
+    private bool IsUsable(TargetHealth health) => health.Breaker.Blocked() == TimeSpan.Zero && health.Usable(out _, _askedLanes).Length > 0;
 
     private async Task<Admission> WaitAsync(Pick pick, CancellationToken cancellationToken)
     {

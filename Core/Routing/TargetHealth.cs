@@ -32,9 +32,12 @@ internal sealed class TargetHealth
 
     /// <summary>The usable lanes, those with the fewest calls in progress first.</summary>
     /// <param name="wait">When none is usable: until one cools off; <see cref="Timeout.InfiniteTimeSpan"/> when none will.</param>
-    public Lane[] Usable(out TimeSpan wait)
+    /// <param name="except">Lanes that are none of the caller's.</param>
+    public Lane[] Usable(out TimeSpan wait, IReadOnlySet<Lane>? except = null)
     {
         var lanes = Current().Lanes;
+        if (except is not null)
+            lanes = [.. lanes.Where(l => !except.Contains(l))];
         wait = TimeSpan.Zero;
         // Nearly always there is one key, and it is fine: no sorting then.
         if (lanes.Length == 1 && !lanes[0].Key.IsRefused && lanes[0].Cooling() == TimeSpan.Zero)

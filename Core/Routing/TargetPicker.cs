@@ -94,7 +94,7 @@ public sealed class TargetPicker(
                 continue;
             }
 
-            var lanes = health.Usable(out var wait);
+            var lanes = health.Usable(out var wait, course.AskedLanes);
             if (lanes.Length == 0)
             {
                 if (wait != Timeout.InfiniteTimeSpan)

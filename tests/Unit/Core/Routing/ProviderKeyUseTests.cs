@@ -32,6 +32,73 @@ public sealed class ProviderKeyUseTests : RouteCases
     }
 
     [Fact]
+    [Trait("Checklist", "PROV-05")]
+    public async Task A_limited_key_leaves_the_request_to_the_next_one_at_once()
+    {
+        Providers.Host("one", (request, _) => Task.FromResult(
+            request.Headers.Authorization!.Parameter == "new" ? FakeProviders.Whole("Hi") : FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.FromSeconds(30))));
+        // Nothing is retried: a key that has not been asked is none.
+        var step = Providers.Step(new RoutingOptions { MaxRetries = 0 });
+        Providers.Keys.Hold([new ProviderKey(SampleCalls.Id(), "one", "second", "new", SampleCalls.Now)]);
+        var call = Call(One, Two);
+
+        await step.RunAsync(call);
+        await step.RunAsync(Call(One));
+
+        Assert.Equal(["sim-key", "new", "new"], Providers.SentKeys);
+        Assert.Equal([429, 200], call.Attempts.Select(a => a.Status));
+        Assert.Equal(["one", "one"], call.Attempts.Select(a => a.Target.Target.Provider));
+    }
+
+    [Fact]
+    [Trait("Checklist", "PROV-05")]
+    public async Task When_every_key_is_limited_each_was_asked_once_and_then_the_next_target_is()
+    {
+        // Without a wait, both keys count as usable at once.
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.Zero)).Host("two", () => FakeProviders.Whole("Hi"));
+        var step = Providers.Step(new RoutingOptions());
+        Providers.Keys.Hold([new ProviderKey(SampleCalls.Id(), "one", "second", "new", SampleCalls.Now)]);
+        var call = Call(One, Two);
+
+        await step.RunAsync(call);
+
+        Assert.Equal(["one", "one", "two"], call.Attempts.Select(a => a.Target.Target.Provider));
+        Assert.Equal(["new", "sim-key"], Providers.SentKeys.Take(2).Order());
+    }
+
+    [Fact]
+    [Trait("Checklist", "COST-09")]
+    public async Task Only_coming_back_to_a_limited_key_is_a_retry()
+    {
+        Providers.Host("one", () => FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.Zero));
+        var step = Providers.Step(new RoutingOptions { MaxRetries = 5, RetryReserve = 1, RetryRatio = 0 });
+        Providers.Keys.Hold([new ProviderKey(SampleCalls.Id(), "one", "second", "new", SampleCalls.Now)]);
+
+        var refusal = await Assert.ThrowsAsync<WireException>(() => FinishAsync(step.RunAsync(Call(One)), TimeSpan.FromSeconds(1)));
+
+        // Two keys, the one retry that was saved up, and the two again.
+        Assert.Equal((429, 4), (refusal.Status, Providers.SentKeys.Count));
+    }
+
+    [Fact]
+    public async Task A_limited_key_is_waited_for_though_another_was_refused()
+    {
+        var limited = true;
+        Providers.Host("one", (request, _) => Task.FromResult(
+            request.Headers.Authorization!.Parameter == "new" ? FakeProviders.Status(HttpStatusCode.Unauthorized)
+                : limited ? FakeProviders.Status(HttpStatusCode.TooManyRequests, retryAfter: TimeSpan.FromSeconds(2))
+                : FakeProviders.Whole("Hi")));
+        var step = Providers.Step(new RoutingOptions());
+        Providers.Keys.Hold([new ProviderKey(SampleCalls.Id(), "one", "second", "new", SampleCalls.Now)]);
+        var running = step.RunAsync(Call(One));
+        limited = false;
+
+        await FinishAsync(running, TimeSpan.FromSeconds(1));
+
+        Assert.Equal(["sim-key", "new", "sim-key"], Providers.SentKeys);
+    }
+
+    [Fact]
     public async Task A_retired_key_is_sent_no_more_and_what_runs_on_it_ends_in_peace()
     {
         var old = new ProviderKey(SampleCalls.Id(), "one", "old", "old", SampleCalls.Now);
