@@ -1,5 +1,6 @@
 using System.ClientModel;
 using System.Runtime.CompilerServices;
+using System.Text;
 using AiAspire.Core.Models;
 using AiAspire.Core.Wire;
 using Anthropic.Exceptions;
@@ -15,7 +16,7 @@ public sealed class ChatClientProvider(ChatClientBinding binding, ProviderHttp h
 {
     public bool Serves(ModelKind kind) => kind == ModelKind.Chat;
 
-    public string? FindUnsupported(ModelRequest request) => ChatClientRequest.FindUnsupported((ChatRequest)request) ?? binding.FindUnsupported((ChatRequest)request);
+    public UnsupportedField? FindUnsupported(ModelRequest request) => ChatClientRequest.FindUnsupported((ChatRequest)request) ?? binding.FindUnsupported((ChatRequest)request);
 
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -70,7 +71,7 @@ public sealed class ChatClientProvider(ChatClientBinding binding, ProviderHttp h
         }
         catch (AnthropicApiException e)
         {
-            throw ProviderErrors.FromStatus((int)e.StatusCode, ReadOnlyMemory<byte>.Empty, facts.RetryAfter(time), e);
+            throw ProviderErrors.FromStatus((int)e.StatusCode, Encoding.UTF8.GetBytes(e.ResponseBody), facts.RetryAfter(time), e);
         }
         catch (ClientResultException e) when (e.Status > 0)
         {

@@ -15,24 +15,80 @@ internal static class ChatClientRequest
         "user", "metadata", "store", "safety_identifier",
     };
 
-    public static string? FindUnsupported(ChatRequest request)
+    /// <summary>
+    /// What is misshapen is none of this: it passes here, and <see cref="Messages"/> or <see cref="Options"/> refuses it as any provider would.
+    /// Hints that change nothing the caller relies on are left out (docs/routing.md lists them).
+    /// </summary>
+    public static UnsupportedField? FindUnsupported(ChatRequest request)
     {
         foreach (var field in request.Json.EnumerateObject())
         {
             if (!Carried.Contains(field.Name) && !AsksForNothing(field, request))
-                return field.Name;
+                return new UnsupportedField(field.Name);
         }
 
-        var i = 0;
-        foreach (var message in request.Messages.EnumerateArray())
+        if (UnsupportedTool(request.Json) is { } tool)
+            return tool;
+        foreach (var (i, message) in request.Messages.EnumerateArray().Index())
         {
-            if (UnsupportedPart(message) is { } part)
-                return $"messages[{i}].content[{part}]";
-            i++;
+            if (UnsupportedInMessage(i, message) is { } found)
+                return found;
         }
 
         return null;
     }
+
+    private static UnsupportedField? UnsupportedTool(JsonElement json)
+    {
+        if (json.TryGetProperty("tools", out var tools) && tools.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var (i, tool) in tools.EnumerateArray().Index())
+            {
+                if (TypeBeyond(tool, "function") is { } type)
+                    return OfType($"tools[{i}]", "A tool", type, "Describe it as a function, or use a model of another provider.");
+            }
+        }
+
+        if (json.TryGetProperty("tool_choice", out var choice) && TypeBeyond(choice, "function") is { } chosen)
+            return OfType("tool_choice", "A 'tool_choice'", chosen, "Send only the tools that may be called, or use a model of another provider.");
+        return json.TryGetProperty("response_format", out var format) && TypeBeyond(format, "text", "json_object", "json_schema") is { } asked
+            ? OfType("response_format", "A 'response_format'", asked, "Use 'json_schema', or a model of another provider.")
+            : null;
+    }
+
+    private static UnsupportedField? UnsupportedInMessage(int index, JsonElement message)
+    {
+        // Their successors are tool_calls and the role "tool", which say which call a result belongs to.
+        if (message.GetProperty("role").ValueEquals("function"u8))
+            return OfOlderCalling($"messages[{index}].role");
+        if (Has(message, "function_call"))
+            return OfOlderCalling($"messages[{index}].function_call");
+        if (Has(message, "audio"))
+            return new UnsupportedField($"messages[{index}].audio");
+        if (message.TryGetProperty("tool_calls", out var calls) && calls.ValueKind == JsonValueKind.Array)
+        {
+            foreach (var (i, call) in calls.EnumerateArray().Index())
+            {
+                if (TypeBeyond(call, "function") is { } type)
+                    return OfType($"messages[{index}].tool_calls[{i}]", "A tool call", type, "Leave such calls out of the conversation, or use a model of another provider.");
+            }
+        }
+
+        return UnsupportedPart(message) is { } part ? new UnsupportedField($"messages[{index}].content[{part}]") : null;
+    }
+
+    private static UnsupportedField OfOlderCalling(string path)
+        => new(path) { What = $"'{path}' of the older function calling", Remedy = "Send 'tools', 'tool_calls' and the role 'tool', or use a model of another provider." };
+
+    private static UnsupportedField OfType(string path, string what, string type, string remedy) => new(path) { What = $"{what} of the type '{type}'", Remedy = remedy };
+
+    /// <summary>The element's type, when it has one and it is none of these.</summary>
+    private static string? TypeBeyond(JsonElement element, params ReadOnlySpan<string> known)
+        => element.ValueKind == JsonValueKind.Object && element.TryGetProperty("type", out var type) && type.ValueKind == JsonValueKind.String && !known.Contains(type.GetString()!)
+            ? type.GetString()
+            : null;
+
+    private static bool Has(JsonElement message, string name) => message.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null;
 
     /// <summary>The value is what a request without the field has: some clients send it always.</summary>
     private static bool AsksForNothing(JsonProperty field, ChatRequest request) => field.Value.ValueKind == JsonValueKind.Null || field.Name switch
@@ -49,11 +105,13 @@ internal static class ChatClientRequest
     {
         if (!message.TryGetProperty("content", out var content) || content.ValueKind != JsonValueKind.Array)
             return null;
+        // A tool's result is text at OpenAI; an image in it would be left out.
+        var takesImages = !message.GetProperty("role").ValueEquals("tool"u8);
         var i = 0;
         foreach (var part in content.EnumerateArray())
         {
             var type = part.ValueKind == JsonValueKind.Object && part.TryGetProperty("type", out var t) && t.ValueKind == JsonValueKind.String ? t.GetString() : null;
-            if (type is not ("text" or "image_url" or "refusal"))
+            if (type is not ("text" or "refusal") && !(type is "image_url" && takesImages))
                 return i;
             i++;
         }
@@ -69,7 +127,7 @@ internal static class ChatClientRequest
         {
             "system" or "developer" => ChatRole.System,
             "assistant" => ChatRole.Assistant,
-            "tool" or "function" => ChatRole.Tool,
+            "tool" => ChatRole.Tool,
             _ => ChatRole.User,
         };
         List<AIContent> contents = [];
@@ -81,6 +139,9 @@ internal static class ChatClientRequest
 
         if (message.TryGetProperty("content", out var content))
             AddContents(contents, content);
+        // Without its words the message would be empty, and the client would leave it out.
+        if (contents.Count == 0 && message.TryGetProperty("refusal", out var refusal) && refusal.ValueKind == JsonValueKind.String)
+            contents.Add(new TextContent(refusal.GetString()));
         if (message.TryGetProperty("tool_calls", out var calls) && calls.ValueKind == JsonValueKind.Array)
         {
             foreach (var call in calls.EnumerateArray())
@@ -155,7 +216,13 @@ internal static class ChatClientRequest
         if (json.TryGetProperty("tool_choice", out var choice))
             options.ToolMode = ToolMode(choice);
         if (json.TryGetProperty("parallel_tool_calls", out var parallel) && parallel.ValueKind is JsonValueKind.True or JsonValueKind.False)
+        {
             options.AllowMultipleToolCalls = parallel.GetBoolean();
+            // Clients read it with the mode only. Without tools there is nothing to call, and some providers refuse a mode then.
+            if (options.Tools is { Count: > 0 })
+                options.ToolMode ??= ChatToolMode.Auto;
+        }
+
         if (json.TryGetProperty("response_format", out var format) && format.ValueKind == JsonValueKind.Object)
             options.ResponseFormat = ResponseFormat(format);
         return options;
@@ -184,7 +251,8 @@ internal static class ChatClientRequest
         "json_object" => ChatResponseFormat.Json,
         "json_schema" => ChatResponseFormat.ForJsonSchema(
             format.GetProperty("json_schema").GetProperty("schema").Clone(),
-            format.GetProperty("json_schema").GetProperty("name").GetString()),
+            format.GetProperty("json_schema").GetProperty("name").GetString(),
+            format.GetProperty("json_schema").TryGetProperty("description", out var description) ? description.GetString() : null),
         _ => null,
     };
 

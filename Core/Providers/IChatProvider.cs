@@ -10,7 +10,7 @@ public interface IChatProvider
     bool Serves(ModelKind kind);
 
     /// <summary>The first field of the request that this provider cannot carry; null when it carries all. Nothing is dropped silently.</summary>
-    string? FindUnsupported(ModelRequest request);
+    UnsupportedField? FindUnsupported(ModelRequest request);
 
     /// <summary>
     /// Sends the request and yields the reply's events, reading each into <see cref="ChatCall.Reply"/>. The enumeration ends normally
@@ -18,6 +18,16 @@ public interface IChatProvider
     /// </summary>
     /// <exception cref="ProviderException">The provider refused or failed.</exception>
     IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, CancellationToken cancellationToken);
+}
+
+/// <summary>What a target cannot be told, so that it leaves the route; the caller hears of it when no target is left.</summary>
+/// <param name="Name">The field's place in the request.</param>
+public sealed record UnsupportedField(string Name)
+{
+    /// <summary>What about it is not supported, when it is not the field as such.</summary>
+    public string What { get; init; } = $"'{Name}'";
+
+    public string Remedy { get; init; } = "Leave it out, or use a model of another provider.";
 }
 
 /// <summary>A provider did not give a whole reply.</summary>

@@ -20,7 +20,7 @@ public sealed class OpenAiProvider(ProviderHttp http, TimeProvider time) : IChat
 
     public bool Serves(ModelKind kind) => true;
 
-    public string? FindUnsupported(ModelRequest request) => null;
+    public UnsupportedField? FindUnsupported(ModelRequest request) => null;
 
     public async IAsyncEnumerable<ChatEvent> SendAsync(ChatCall call, Attempt attempt, [EnumeratorCancellation] CancellationToken cancellationToken)
     {

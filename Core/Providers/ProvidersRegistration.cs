@@ -16,7 +16,7 @@ public delegate IChatClient ChatClientFactory(ModelTarget target, string apiKey,
 /// <summary>How an <see cref="IChatClient"/> stands in for a provider.</summary>
 /// <param name="Create">Makes the client.</param>
 /// <param name="FindUnsupported">The first field that <see cref="ChatOptions"/> has room for but this client would drop; null when none.</param>
-public sealed record ChatClientBinding(ChatClientFactory Create, Func<ChatRequest, string?> FindUnsupported);
+public sealed record ChatClientBinding(ChatClientFactory Create, Func<ChatRequest, UnsupportedField?> FindUnsupported);
 
 /// <summary>Finds the provider client of a target.</summary>
 public sealed class ChatProviders(OpenAiProvider openAi, [FromKeyedServices(ProviderWire.OpenAI)] ChatClientProvider openAiSdk, [FromKeyedServices(ProviderWire.Anthropic)] ChatClientProvider anthropicSdk)

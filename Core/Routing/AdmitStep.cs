@@ -37,10 +37,10 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
             .ToList();
         if (priced.Count == 0)
             throw new WireException(503, "server_error", "price_unknown", $"The model `{request.Model}` has no price, so it is not served. Give it one: POST /v1/admin/models/{{id}}/prices.", "model");
-        var unsupported = priced.Select(t => CapabilityCheck.FindMissing(t.Target.Model, request) ?? providers.For(t.Target).FindUnsupported(request)).ToList();
+        var unsupported = priced.Select(t => FindUnsupported(t.Target, request)).ToList();
         call.Route = [.. priced.Where((_, i) => unsupported[i] is null)];
         if (call.Route.Count == 0)
-            throw WireException.BadRequest($"'{unsupported[0]}' is not supported with the model `{request.Model}`.", unsupported[0], "unsupported_parameter");
+            throw NotSupported(request, unsupported[0]!);
         call.EstimatedInput = request.EstimateInput();
         // What else there is has no output, and its context is each item's own.
         if (request.Kind != ModelKind.Chat)
@@ -60,6 +60,14 @@ public sealed class AdmitStep(ModelCatalog catalog, PriceBook prices, ChatProvid
         ModelTarget[] left = [.. targets.Where(t => !(t.Model.SunsetAt <= now))];
         return left.Length > 0 ? left : throw WireException.ModelRetired(request.Model, targets[0].Model.SunsetAt!.Value, targets[0].Model.Replacement);
     }
+
+    private UnsupportedField? FindUnsupported(ModelTarget target, ModelRequest request)
+        => CapabilityCheck.FindMissing(target.Model, request) is { } missing
+            ? new UnsupportedField(missing) { Remedy = "Leave it out, or use another model." }
+            : providers.For(target).FindUnsupported(request);
+
+    private static WireException NotSupported(ModelRequest request, UnsupportedField field)
+        => WireException.BadRequest($"{field.What} is not supported with the model `{request.Model}`. {field.Remedy}", field.Name, "unsupported_parameter");
 
     private static WireException NotSupported(ModelRequest request) => WireException.BadRequest(
         $"The model `{request.Model}` does not serve /v1/{request.Path}: that takes a model for {request.Kind switch

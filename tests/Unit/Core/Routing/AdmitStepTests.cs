@@ -52,6 +52,46 @@ public sealed class AdmitStepTests : IDisposable
         Assert.Equal((400, "unsupported_parameter", param), (refusal.Status, refusal.Code, refusal.Param));
     }
 
+    [Theory]
+    [InlineData("\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[]}}", "tool_choice")]
+    [InlineData("\"tool_choice\":{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}", "tool_choice")]
+    [InlineData("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]", "tools[1]")]
+    [InlineData("\"temperature\":1.5", "temperature")]
+    [InlineData("\"response_format\":{\"type\":\"json_object\"}", "response_format")]
+    [InlineData("\"response_format\":{\"type\":\"grammar\"}", "response_format")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\"}}", "response_format.json_schema.schema")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":{\"anyOf\":[]}}}", "response_format.json_schema.schema")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":{\"properties\":{}}}}", "response_format.json_schema.schema")]
+    [InlineData("\"functions\":[{\"name\":\"f\"}]", "functions")]
+    [InlineData("\"function_call\":\"auto\"", "function_call")]
+    [Trait("Checklist", "PROV-02")]
+    public async Task What_another_wire_cannot_be_told_takes_its_target_out_and_is_named_with_a_remedy_when_none_is_left(string field, string param)
+        => await TakenOutAsync("""{"role":"user","content":"a"}""", field, param);
+
+    [Theory]
+    [InlineData("""{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"custom","custom":{"name":"c","input":"x"}}]}""", "messages[0].tool_calls[0]")]
+    [InlineData("""{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}}""", "messages[0].function_call")]
+    [InlineData("""{"role":"function","name":"f","content":"r"}""", "messages[0].role")]
+    [InlineData("""{"role":"assistant","audio":{"id":"a"}}""", "messages[0].audio")]
+    [InlineData("""{"role":"tool","tool_call_id":"1","content":[{"type":"image_url","image_url":{"url":"https://x.test/a.png"}}]}""", "messages[0].content[0]")]
+    [Trait("Checklist", "PROV-02")]
+    public async Task A_message_that_another_wire_has_no_words_for_takes_its_target_out(string message, string param) => await TakenOutAsync(message, "\"n\":1", param);
+
+    [Theory]
+    [InlineData("\"temperature\":1")]
+    [InlineData("\"parallel_tool_calls\":false")]
+    [InlineData("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}],\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}")]
+    [InlineData("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\",\"schema\":{\"type\":\"object\",\"properties\":{},\"required\":[]}}}")]
+    [InlineData("\"response_format\":{\"type\":\"text\"}")]
+    [InlineData("\"functions\":null,\"function_call\":null")]
+    public async Task What_another_wire_can_be_told_or_need_not_hear_takes_no_target_out(string field)
+    {
+        var call = await AdmitAsync(
+            $$$"""{"model":"both","messages":[{"role":"user","name":"alice","content":[{"type":"image_url","image_url":{"url":"https://x.test/a.png","detail":"low"}}]},{"role":"assistant","content":"b","audio":null,"function_call":null,"refusal":null}],{{{field}}} }""");
+
+        Assert.Equal(["one", "two"], call.Route.Select(t => t.Target.Provider));
+    }
+
     [Fact]
     public async Task A_value_that_asks_for_nothing_takes_no_target_out()
     {
@@ -189,6 +229,16 @@ public sealed class AdmitStepTests : IDisposable
     [Fact]
     public async Task A_prompt_beyond_every_window_is_refused_before_anything_is_spent()
         => Assert.Equal((400, "context_length_exceeded"), await Status($$$"""{"model":"one-model","messages":[{"role":"user","content":"{{{new string('x', 3_200_000)}}}"}]}"""));
+
+    private async Task TakenOutAsync(string message, string field, string param)
+    {
+        var call = await AdmitAsync($$"""{"model":"both","messages":[{{message}}],{{field}} }""");
+        Assert.Equal("one", Assert.Single(call.Route).Target.Provider);
+
+        var refusal = await RefusedAsync($$"""{"model":"two-model","messages":[{{message}}],{{field}} }""");
+        Assert.Equal((400, "unsupported_parameter", param), (refusal.Status, refusal.Code, refusal.Param));
+        Assert.Contains("a model of another provider", refusal.Message, StringComparison.Ordinal);
+    }
 
     private async Task<(int, string?)> Status(string json)
     {

@@ -24,7 +24,8 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
     public FakeProviders(TimeProvider time)
     {
         var http = new ProviderHttp(this);
-        var sdk = new ChatClientProvider(new ChatClientBinding((target, key, client, id) => Client!, static _ => null), http, time);
+        var sdk = new ChatClientProvider(
+            new ChatClientBinding((target, key, client, id) => Client ?? SdkChatClients.Anthropic(target, key, client, id), SdkChatClients.FindUnsupportedByAnthropic), http, time);
         Chat = new ChatProviders(new OpenAiProvider(http, time), sdk, sdk);
         _time = time;
     }
@@ -62,7 +63,7 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
 
     public ChatProviders Chat { get; }
 
-    /// <summary>Serves targets of Anthropic's wire.</summary>
+    /// <summary>Serves targets of Anthropic's wire; null: the company's SDK does, and asks the hosts.</summary>
     public IChatClient? Client { get; set; }
 
     public List<string> Log { get; } = [];
