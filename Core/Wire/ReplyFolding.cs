@@ -86,7 +86,8 @@ public static class ReplyFolding
 
     private sealed class FoldedChoice(int index)
     {
-        private readonly JsonObject _message = new() { ["role"] = "assistant", ["content"] = null };
+        // What a whole message must have, whether or not its chunks told of it.
+        private readonly JsonObject _message = new() { ["role"] = "assistant", ["content"] = null, ["refusal"] = null };
         private readonly Dictionary<string, StringBuilder> _texts = new(StringComparer.Ordinal);
         private readonly SortedDictionary<int, FoldedCall> _calls = [];
         private readonly Dictionary<string, JsonArray> _logprobs = new(StringComparer.Ordinal);
@@ -114,7 +115,7 @@ public static class ReplyFolding
                 else if (value is JsonValue text && text.GetValueKind() == JsonValueKind.String)
                     Text(_texts, name).Append((string)text!);
                 else if (value is not null || !_message.ContainsKey(name))
-                    // A null is part of the message too: OpenAI's has a refusal always.
+                    // A null is part of the message too.
                     _message[name] = value?.DeepClone();
             }
         }

@@ -160,7 +160,8 @@ internal static class MessagesRequestReader
             return;
         }
 
-        prompt.ToolResult = role == "user" && results.Count > 0 ? string.Join('\n', results) : null;
+        // Turns of the user in a row are one: results of parallel calls may come one by one.
+        prompt.ToolResult = role == "user" && results.Count > 0 ? string.Join('\n', prompt.ToolResult is { } earlier ? [earlier, .. results] : results) : null;
         if (role == "user" && texts.Count > 0) prompt.LastUserText = string.Join('\n', texts);
     }
 

@@ -92,6 +92,24 @@ public sealed class AnthropicMessagesTests(SharedCompanies companies) : IClassFi
     }
 
     [Fact]
+    public async Task Results_of_parallel_calls_are_one_turn_even_when_they_come_one_by_one()
+    {
+        var company = companies.Anthropic;
+        object[] messages =
+        [
+            new { role = "user", content = "weather and time?" },
+            new { role = "assistant", content = new object[] { Use("t1"), Use("t2") } },
+            new { role = "user", content = new object[] { Result("t1", "sunny") } },
+            new { role = "user", content = new object[] { Result("t2", "noon") } },
+        ];
+        var reply = await company.PostAsync(Chat.MessagesPath, Chat.Message("", ("messages", messages), ("tools", Tools)));
+        Assert.Contains("sunny\nnoon", reply.GetProperty("content")[0].GetProperty("text").GetString(), StringComparison.Ordinal);
+
+        static object Use(string id) => new { type = "tool_use", id, name = "get_weather", input = new { } };
+        static object Result(string id, string content) => new { type = "tool_result", tool_use_id = id, content };
+    }
+
+    [Fact]
     public async Task Limits_and_stop_sequences_are_named()
     {
         var company = companies.Anthropic;

@@ -10,7 +10,7 @@ public sealed class ReplyFoldingTests
         """
         {"id":"c1","object":"chat.completion","created":1,"model":"m-2026","system_fingerprint":"fp","choices":[
           {"index":0,"message":{"role":"assistant","content":"Grüße 🦊","refusal":null},"logprobs":{"content":[{"token":"Gr","logprob":-0.1}]},"finish_reason":"stop"},
-          {"index":1,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"t1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"t2","type":"function","function":{"name":"g","arguments":"{}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],
+          {"index":1,"message":{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"t1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"t2","type":"function","function":{"name":"g","arguments":"{}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],
          "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}
         """;
 
@@ -56,7 +56,7 @@ public sealed class ReplyFoldingTests
 
         var expected = JsonNode.Parse(
             """
-            {"id":"c","object":"chat.completion","created":2,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello",
+            {"id":"c","object":"chat.completion","created":2,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello","refusal":null,
              "tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}]},"logprobs":null,"finish_reason":"tool_calls"}],
              "usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}
             """);
