@@ -28,7 +28,7 @@ public sealed record ScheduleRunResponse(
 /// <param name="Jobs">Finished jobs that are deleted with their results.</param>
 /// <param name="Files">Files that are deleted.</param>
 /// <param name="Batches">Batches that are deleted; their files have times of their own.</param>
-public sealed record ExpiredResponse(Guid TenantId, string Object, int RetentionDays, long Conversations, long Jobs, long Files, long Batches);
+public sealed record ExpiredResponse(Guid TenantId, string Object, int RetentionDays, long Conversations, long Jobs, long JobEvents, long JobParts, long Files, long Batches);
 
 internal static class ScheduleEndpoints
 {
@@ -69,7 +69,7 @@ internal static class ScheduleEndpoints
     private static async Task<Ok<ListResponse<ExpiredResponse>>> ExpiredAsync(Retention retention, CancellationToken cancellationToken)
         => TypedResults.Ok(new ListResponse<ExpiredResponse>(
             "list",
-            [.. (await retention.CountExpiredAsync(cancellationToken)).Select(e => new ExpiredResponse(e.TenantId, "expired", e.RetentionDays, e.Conversations, e.Jobs, e.Files, e.Batches))],
+            [.. (await retention.CountExpiredAsync(cancellationToken)).Select(e => new ExpiredResponse(e.TenantId, "expired", e.RetentionDays, e.Conversations, e.Jobs, e.JobEvents, e.JobParts, e.Files, e.Batches))],
             HasMore: false));
 
     private static ScheduleRunResponse Response(ScheduleRun run) => new(

@@ -14,7 +14,7 @@ namespace AiAspire.Core.Providers;
 internal static class SdkChatClients
 {
     public static IChatClient Anthropic(ModelTarget target, string apiKey, HttpClient httpClient, Guid attemptId)
-        => new AnthropicClient(new ClientOptions
+        => new AnthropicSampling(new AnthropicClient(new ClientOptions
         {
             HttpClient = httpClient,
             BaseUrl = target.Settings.BaseAddress!.AbsoluteUri.TrimEnd('/'),
@@ -22,7 +22,7 @@ internal static class SdkChatClients
             MaxRetries = 0,
             Timeout = Timeout.InfiniteTimeSpan,
             ExtraHeaders = new Dictionary<string, string>(StringComparer.Ordinal) { ["X-Client-Request-Id"] = attemptId.ToString() },
-        }).AsIChatClient(target.UpstreamModel, target.Model.MaxOutputTokens);
+        }).AsIChatClient(target.UpstreamModel, target.Model.MaxOutputTokens));
 
     /// <summary>
     /// Anthropic's messages have no penalties, no JSON mode without a schema, and a schema's top must be an object with its fields; the

@@ -8,7 +8,7 @@ namespace AiAspire.Integration.Jobs;
 internal sealed record AgedRows(NpgsqlConnection Database, Guid Tenant, Guid User)
 {
     /// <summary>An id of so many days ago.</summary>
-    public Guid Id(int days = 0) => new AgedTime(days).NewId();
+    public static Guid Id(int days = 0) => new AgedTime(days).NewId();
 
     /// <summary>One that no worker takes: it waits for tomorrow.</summary>
     public Task AddJobAsync(Guid id, Guid? partOf = null) => Database.ExecuteAsync(

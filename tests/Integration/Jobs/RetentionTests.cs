@@ -39,9 +39,9 @@ public sealed class RetentionTests(RunningApplication application)
         using var tenant = await AdministeredTenant.CreateAsync(application);
         var aged = new AgedRows(await application.OpenSuperuserAsync(), tenant.Id, await tenant.AddUserAsync("ann"));
         await using var database = aged.Database;
-        var (waiting, shared, dead, running, over) = (aged.Id(), aged.Id(), aged.Id(), aged.Id(), aged.Id());
+        var (waiting, shared, dead, running, over) = (AgedRows.Id(), AgedRows.Id(), AgedRows.Id(), AgedRows.Id(), AgedRows.Id());
         await aged.AddJobAsync(waiting);
-        await aged.AddJobAsync(aged.Id(), partOf: shared);
+        await aged.AddJobAsync(AgedRows.Id(), partOf: shared);
         await aged.AddFinishedAsync(dead, days: 1, "Failed");
         await aged.AddBatchAsync(running, days: 100, "InProgress");
         await aged.AddFinishedAsync(over, days: 1, "Cancelled");
@@ -70,29 +70,29 @@ public sealed class RetentionTests(RunningApplication application)
         var aged = new AgedRows(await application.OpenSuperuserAsync(), tenant.Id, await tenant.AddUserAsync("ann"));
         await using var database = aged.Database;
         var retention = await database.ScalarAsync<int>("SELECT retention_days FROM aiaspire.tenants WHERE tenant_id = $1", tenant.Id);
-        var (young, inUse, reading) = (retention - 1, aged.Id(), aged.Id());
+        var (young, inUse, reading) = (retention - 1, AgedRows.Id(), AgedRows.Id());
         (long, long, long, long, long) counted;
         // Nobody sees the rows before they are all there: retention runs every two seconds.
         await using (var transaction = await database.BeginTransactionAsync(Cancelled))
         {
             // Kept: what is young though its id is old, and what is old and still in use.
-            await aged.AddFinishedAsync(aged.Id(retention + 10), young, "Succeeded");
-            await aged.AddEventAsync(aged.Id(2), hours: 23);
+            await aged.AddFinishedAsync(AgedRows.Id(retention + 10), young, "Succeeded");
+            await aged.AddEventAsync(AgedRows.Id(2), hours: 23);
             await aged.AddJobAsync(inUse);
             await aged.AddPartAsync(inUse, retention + 1);
-            await aged.AddPartAsync(aged.Id(), young);
+            await aged.AddPartAsync(AgedRows.Id(), young);
             await aged.AddFileAsync(reading, retention + 1);
-            await aged.AddFileAsync(aged.Id(), 0.2, ready: false);
-            await aged.AddBatchAsync(aged.Id(), retention + 1, "InProgress", reading);
-            await aged.AddBatchAsync(aged.Id(), young, "Completed");
+            await aged.AddFileAsync(AgedRows.Id(), 0.2, ready: false);
+            await aged.AddBatchAsync(AgedRows.Id(), retention + 1, "InProgress", reading);
+            await aged.AddBatchAsync(AgedRows.Id(), young, "Completed");
             // Past their time.
-            await aged.AddFinishedAsync(aged.Id(retention + 10), retention + 1, "Succeeded");
-            await aged.AddFinishedAsync(aged.Id(retention + 10), retention + 1, "Failed");
-            await aged.AddEventAsync(aged.Id(2), hours: 25);
-            await aged.AddPartAsync(aged.Id(), retention + 1);
-            await aged.AddFileAsync(aged.Id(), retention + 1);
-            await aged.AddFileAsync(aged.Id(), 0.3, ready: false);
-            await aged.AddBatchAsync(aged.Id(), retention + 1, "Completed");
+            await aged.AddFinishedAsync(AgedRows.Id(retention + 10), retention + 1, "Succeeded");
+            await aged.AddFinishedAsync(AgedRows.Id(retention + 10), retention + 1, "Failed");
+            await aged.AddEventAsync(AgedRows.Id(2), hours: 25);
+            await aged.AddPartAsync(AgedRows.Id(), retention + 1);
+            await aged.AddFileAsync(AgedRows.Id(), retention + 1);
+            await aged.AddFileAsync(AgedRows.Id(), 0.3, ready: false);
+            await aged.AddBatchAsync(AgedRows.Id(), retention + 1, "Completed");
 
             counted = (await database.ListAsync(
                 "SELECT jobs, job_events, job_parts, files, batches FROM aiaspire.expired_by_retention(interval '24 hours') WHERE tenant_id = $1",

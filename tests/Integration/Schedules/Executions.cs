@@ -20,6 +20,6 @@ internal static partial class Executions
 
     private static DateTimeOffset Time(string text) => DateTimeOffset.Parse(Regex.Unescape(text), CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"Schedule (?<schedule>[a-z-]+) runs for (?<due>\S+) \(Schedule\)")]
+    [GeneratedRegex(@"Schedule (?<schedule>[a-z-]+) runs for (?<due>\S+) \(Schedule\)", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
     private static partial Regex Line();
 }

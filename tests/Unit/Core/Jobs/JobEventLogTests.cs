@@ -15,7 +15,13 @@ public sealed class JobEventLogTests
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(5);
     private static readonly ClaimedJob Job = new()
     {
-        TenantId = SampleCalls.Id(), UserId = SampleCalls.Id(), JobId = SampleCalls.Id(), LeaseToken = SampleCalls.Id(), Kind = "chat.completion", Payload = [], Tries = 1,
+        TenantId = SampleCalls.Id(),
+        UserId = SampleCalls.Id(),
+        JobId = SampleCalls.Id(),
+        LeaseToken = SampleCalls.Id(),
+        Kind = "chat.completion",
+        Payload = [],
+        Tries = 1,
     };
 
     private static readonly ContentCipher Cipher = new(Job.TenantId, 1, [new ContentKey(1, RandomNumberGenerator.GetBytes(SealedBox.KeyBytes))]);

@@ -26,6 +26,16 @@ public sealed class OtherWireTests : RouteCases
     }
 
     [Fact]
+    [Trait("Checklist", "PROV-02")]
+    public async Task Temperature_and_top_p_are_told()
+    {
+        var sent = await SentAsync("\"temperature\":0.3,\"top_p\":0.5");
+
+        Assert.Equal((0.3, 0.5), (sent.GetProperty("temperature").GetDouble(), sent.GetProperty("top_p").GetDouble()));
+        Assert.Equal((1, "claude-model", 256), (sent.GetProperty("messages").GetArrayLength(), sent.GetProperty("model").GetString(), sent.GetProperty("max_tokens").GetInt32()));
+    }
+
+    [Fact]
     public async Task Without_tools_nothing_is_said_of_them()
         => Assert.False((await SentAsync("\"parallel_tool_calls\":false")).TryGetProperty("tool_choice", out _));
 
