@@ -41,7 +41,6 @@ public sealed class AdmitStepTests : IDisposable
 
     [Theory]
     [InlineData("\"logit_bias\":{\"50256\":-100}", "logit_bias")]
-    [InlineData("\"service_tier\":\"default\"", "service_tier")]
     [InlineData("\"modalities\":[\"text\",\"audio\"]", "modalities")]
     [InlineData("\"n\":2", "n")]
     [InlineData("\"x-vendor\":1", "x-vendor")]

@@ -126,6 +126,10 @@ internal sealed class FakeProviders : HttpMessageHandler, IOpenAttempts
 internal sealed class StallingStream(string text) : Stream
 {
     private readonly MemoryStream _bytes = new(Encoding.UTF8.GetBytes(text));
+    private readonly TaskCompletionSource _stalled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Done when all that comes has come, and somebody waits for more.</summary>
+    public Task Stalled => _stalled.Task;
 
     public override bool CanRead => true;
 
@@ -141,7 +145,11 @@ internal sealed class StallingStream(string text) : Stream
     {
         var read = await _bytes.ReadAsync(buffer, cancellationToken);
         if (read == 0)
+        {
+            _stalled.TrySetResult();
             await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+        }
+
         return read;
     }
 

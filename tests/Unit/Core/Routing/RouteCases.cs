@@ -31,7 +31,7 @@ public abstract class RouteCases : IDisposable
     /// <summary>Moves the clock until the run has ended.</summary>
     protected async Task<List<ChatEvent>> FinishAsync(Task<List<ChatEvent>> running, TimeSpan step)
     {
-        for (var i = 0; i < 200 && !running.IsCompleted; i++)
+        for (var i = 0; i < 2_000 && !running.IsCompleted; i++)
         {
             Time.Advance(step);
             for (var yields = 0; yields < 20 && !running.IsCompleted; yields++)

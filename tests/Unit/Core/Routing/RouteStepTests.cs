@@ -70,23 +70,19 @@ public sealed class RouteStepTests : RouteCases
     [Trait("Checklist", "PROV-03")]
     public async Task An_error_status_moves_on_though_its_body_never_comes(int status)
     {
-        Providers.Host("one", () => Hanging(status)).Host("two", () => FakeProviders.Whole("Hi"));
         var call = Call(One, Two);
-        var began = Time.GetUtcNow();
 
-        await FinishAsync(_step.RunAsync(call), TimeSpan.FromSeconds(1));
+        await RunPastHangingBodyAsync(call, status);
 
         Assert.Equal([(AttemptOutcome.Failed, status), (AttemptOutcome.Succeeded, 200)], call.Attempts.Select(a => (a.Outcome, a.Status!.Value)));
-        Assert.InRange(Time.GetUtcNow() - began, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3));
     }
 
     [Fact]
     [Trait("Checklist", "PROV-03")]
     public async Task Error_statuses_without_a_body_open_the_breaker()
     {
-        Providers.Host("one", () => Hanging(500)).Host("two", () => FakeProviders.Whole("Hi"));
         for (var i = 0; i < 4; i++)
-            await FinishAsync(_step.RunAsync(Call(One, Two)), TimeSpan.FromSeconds(1));
+            await RunPastHangingBodyAsync(Call(One, Two), 500);
 
         Assert.Equal(CircuitState.Open, Providers.Healths.Of(One.Target).Breaker.State);
     }
@@ -103,6 +99,19 @@ public sealed class RouteStepTests : RouteCases
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
         Assert.Equal(AttemptOutcome.Aborted, Assert.Single(call.Attempts).Outcome);
+    }
+
+    /// <summary>The first target's error hangs in its body, for the two seconds that it is waited for.</summary>
+    private async Task RunPastHangingBodyAsync(ChatCall call, int status)
+    {
+        var body = new StallingStream("{");
+        Providers
+            .Host("one", () => new HttpResponseMessage((HttpStatusCode)status) { Content = new StreamContent(body) })
+            .Host("two", () => FakeProviders.Whole("Hi"));
+        var running = _step.RunAsync(call);
+        await Task.WhenAny(body.Stalled, running);
+        Time.Advance(TimeSpan.FromSeconds(2));
+        await running.WaitAsync(TimeSpan.FromSeconds(60), TimeProvider.System, Cancellation);
     }
 
     private static HttpResponseMessage Hanging(int status) => new((HttpStatusCode)status) { Content = new StreamContent(new StallingStream("{")) };
