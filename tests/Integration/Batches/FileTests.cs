@@ -67,7 +67,8 @@ public sealed class FileTests(RunningApplication application)
     [Fact]
     public async Task What_is_no_upload_is_refused_and_leaves_nothing()
     {
-        using var client = application.Client(application.Token("acme", $"refused-{RandomNumberGenerator.GetHexString(8, lowercase: true)}"));
+        var user = $"refused-{RandomNumberGenerator.GetHexString(8, lowercase: true)}";
+        using var client = application.Client(application.Token("acme", user));
         var large = new byte[4_000_001];
         foreach (var chunked in new[] { false, true })
         {
@@ -90,7 +91,7 @@ public sealed class FileTests(RunningApplication application)
         }
 
         await using var database = await application.OpenSuperuserAsync();
-        Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.files WHERE NOT is_ready"));
+        Assert.Equal(0, await database.ScalarAsync<long>("SELECT count(*) FROM aiaspire.files JOIN aiaspire.users USING (tenant_id, user_id) WHERE external_id = $1", user));
         Assert.Empty((await client.GetFromJsonAsync<JsonElement>("/v1/files", Cancelled)).Ids());
     }
 
