@@ -1,6 +1,7 @@
 using System.Net.Http.Headers;
 using AiAspire.AppHost;
 using AiAspire.Core.Tenancy;
+using AiAspire.Integration.Sdk;
 using Aspire.Hosting;
 using Aspire.Hosting.Testing;
 using Npgsql;
@@ -50,6 +51,7 @@ public sealed class RunningApplication : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
+        JsSdk.BeginFetching();
         using var timeout = new CancellationTokenSource(StartTimeout);
         var builder = await DistributedApplicationTestingBuilder.CreateAsync<Projects.AppHost>(
             ["--Workers:LeaseSeconds=3", "--Workers:PollSeconds=0.2", "--Workers:DrainSeconds=2", "--Schedules:RetentionCron=0/2 * * * * ?", "--Api:MaxRequestBytes=2000000", "--Idempotency:LeaseSeconds=3", "--Files:MaxBytes=4000000", "--Files:MaxUserBytes=16000000", "--Batches:LinesPerJob=20", "--Batches:SliceSeconds=1",

